@@ -1,1 +1,1 @@
-"""TODO."""
+"""Figures, and the pages that show them: one self-contained file per participant and group."""

@@ -1,1 +1,7 @@
-"""TODO."""
+"""
+Simulated heads with known truth.
+
+* `anatomy` tissues and where they lie, `head` a head on a grid
+* `signal` the physics of field and echoes, `acquisition` a head in a scanner
+* `codings` how scanners store phase, `dataset` and `truth` the files, `cli` the command
+"""

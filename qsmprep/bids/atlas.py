@@ -1,0 +1,205 @@
+"""What an atlas folder holds."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+import hashlib
+import json
+from pathlib import Path
+
+import nibabel as nb
+
+from qsmprep.errors import RequestError
+from qsmprep.methods.regions import Region
+
+COLUMNS = ("index", "name", "hemisphere")
+
+
+@dataclass(frozen=True)
+class AtlasMember:
+    """
+    One labelled head.
+
+    Parameters
+    ----------
+    label
+        Its participant or template.
+    t1w
+        T1w image.
+    dseg
+        Labels on the same grid.
+    """
+
+    label: str
+    t1w: Path
+    dseg: Path
+
+
+@dataclass(frozen=True)
+class Atlas:
+    """
+    Labelled heads, and what their labels mean.
+
+    Parameters
+    ----------
+    name
+        The X of ``atlas-X``.
+    folder
+        Where it lies.
+    license
+        Terms of use, as ``dataset_description.json`` states them.
+    reference
+        What to cite, as ``dataset_description.json`` states it.
+    members
+        One template, or several heads.
+    regions
+        What the labels mean, in the order of the table.
+    digest
+        Twelve characters that change with the name, the table or any image.
+    """
+
+    name: str
+    folder: Path
+    license: str
+    reference: str
+    members: tuple[AtlasMember, ...]
+    regions: tuple[Region, ...]
+    digest: str
+
+
+def read_atlas(folder: str | Path) -> Atlas:
+    """
+    Return the atlas in a folder.
+
+    The folder holds ``dataset_description.json``, ``atlas-X_dseg.tsv`` (index, name, hemisphere),
+    and either several heads, ``sub-*/**/*_T1w.nii.gz`` with ``*_dseg.nii.gz``, or one template,
+    ``tpl-*_T1w.nii.gz`` with ``tpl-*_dseg.nii.gz``, in a folder ``tpl-*`` or not.
+
+    Raises
+    ------
+    RequestError
+        If something is missing or contradicts itself.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise RequestError(f"{folder}: there is no such atlas folder; check --atlas")
+    tables = sorted(folder.glob("atlas-*_dseg.tsv"))
+    if len(tables) != 1:
+        raise RequestError(
+            f"{folder}: an atlas has one table atlas-X_dseg.tsv, here are {len(tables)}; "
+            "add it or remove the others"
+        )
+    members = _read_members(folder)
+    description = _read_description(folder / "dataset_description.json")
+    name = tables[0].name.removeprefix("atlas-").removesuffix("_dseg.tsv")
+    return Atlas(
+        name=name,
+        folder=folder,
+        license=str(description.get("License", "")),
+        reference="; ".join(description.get("ReferencesAndLinks", [])),
+        members=members,
+        regions=_read_regions(tables[0]),
+        digest=_digest(name, tables[0], members),
+    )
+
+
+def _read_description(path: Path) -> dict:
+    try:
+        description = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RequestError(f"{path}: missing; an atlas says what it is and its License") from None
+    except json.JSONDecodeError as error:
+        raise RequestError(f"{path}: not readable as JSON ({error}); correct it") from error
+    if not isinstance(description, dict):
+        raise RequestError(f"{path}: holds no JSON object; correct it")
+    return description
+
+
+def _read_regions(path: Path) -> tuple[Region, ...]:
+    """Return the rows of the table, checked."""
+    with path.open(newline="", encoding="utf-8-sig") as lines:
+        table = csv.DictReader(lines, delimiter="\t")
+        missing = [column for column in COLUMNS if column not in (table.fieldnames or [])]
+        if missing:
+            raise RequestError(
+                f"{path}: lacks the column {', '.join(missing)}; "
+                f"give {', '.join(COLUMNS)}, separated by tabs"
+            )
+        regions = []
+        for row in table:
+            where = f"{path}, line {table.line_num}"
+            if not (row["index"] or "").isdecimal() or int(row["index"]) == 0:
+                raise RequestError(
+                    f"{where}: index {row['index']!r} is not a whole number above 0"
+                )
+            if row["hemisphere"] not in ("L", "R", "M"):
+                raise RequestError(
+                    f"{where}: hemisphere {row['hemisphere']!r} is none of L, R and M (midline)"
+                )
+            if not row["name"]:
+                raise RequestError(f"{where}: the region has no name; give it one")
+            regions.append(Region(int(row["index"]), row["name"], row["hemisphere"]))
+    if not regions:
+        raise RequestError(f"{path}: lists no region; add a line for each label")
+    for what, keys in (
+        ("index", [str(region.index) for region in regions]),
+        ("region", [f"{region.name} {region.hemisphere}" for region in regions]),
+    ):
+        twice = sorted({key for key in keys if keys.count(key) > 1})
+        if twice:
+            raise RequestError(f"{path}: the {what} {', '.join(twice)} stands there twice")
+    return tuple(regions)
+
+
+def _read_members(folder: Path) -> tuple[AtlasMember, ...]:
+    """Return the labelled heads, each complete and on one grid."""
+    heads = {kind: _find(folder, kind) for kind in ("T1w", "dseg")}
+    labels = sorted({*heads["T1w"], *heads["dseg"]})
+    if not labels:
+        raise RequestError(
+            f"{folder}: no labelled head; an atlas holds sub-*/anat/sub-*_T1w.nii.gz or "
+            "tpl-*_T1w.nii.gz, each with its _dseg.nii.gz"
+        )
+    members = []
+    for label in labels:
+        for kind, other in (("T1w", "dseg"), ("dseg", "T1w")):
+            if label not in heads[kind]:
+                raise RequestError(
+                    f"{heads[other][label]}: has no {label}_{kind}.nii.gz beside it; "
+                    "add it or remove the file"
+                )
+        member = AtlasMember(label, heads["T1w"][label], heads["dseg"][label])
+        _check_grid(member)
+        members.append(member)
+    return tuple(members)
+
+
+def _find(folder: Path, kind: str) -> dict[str, Path]:
+    """Return the images of a kind by the part of their names before it."""
+    places = ("sub-*/**/sub-*", "tpl-*/**/tpl-*", "tpl-*")
+    paths = [path for place in places for path in folder.glob(f"{place}_{kind}.nii.gz")]
+    return {path.name.removesuffix(f"_{kind}.nii.gz"): path for path in sorted(paths)}
+
+
+def _check_grid(member: AtlasMember) -> None:
+    shapes = []
+    for path in (member.t1w, member.dseg):
+        try:
+            shapes.append(nb.Nifti1Image.from_filename(path).shape)
+        except (OSError, EOFError, nb.filebasedimages.ImageFileError) as error:
+            raise RequestError(f"{path}: cannot be read ({error}); copy it again") from error
+    if shapes[0] != shapes[1]:
+        raise RequestError(
+            f"{member.dseg}: its shape {shapes[1]} is not the {shapes[0]} of its T1w; "
+            "resample the labels to the T1w"
+        )
+
+
+def _digest(name: str, table: Path, members: tuple[AtlasMember, ...]) -> str:
+    """Return twelve characters that stand for everything voxels depend on."""
+    digest = hashlib.sha256(name.encode())
+    for path in (table, *(image for member in members for image in (member.t1w, member.dseg))):
+        digest.update(path.name.encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]

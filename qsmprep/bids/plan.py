@@ -1,0 +1,65 @@
+"""The plan in words, as ``--dry-run`` prints it."""
+
+from __future__ import annotations
+
+import math
+
+from qsmprep.bids.headers import read_header
+from qsmprep.bids.models import Acquisition, Issue, Plan
+from qsmprep.geometry import Geometry
+
+
+def describe(plan: Plan) -> str:
+    """Say what will be done for whom, what will not and why, and how much that is in all."""
+    lines = []
+    kept = {acquisition.key for acquisition in plan.acquisitions}
+    visits = {_visit(a) for a in plan.acquisitions} | {_visit(issue) for issue in plan.issues}
+    for visit in sorted(visits):
+        lines.append(" ".join(filter(None, visit)))
+        for acquisition in plan.acquisitions:
+            if _visit(acquisition) == visit:
+                lines += _describe_acquisition(acquisition)
+        for issue in plan.issues:
+            if _visit(issue) == visit:
+                verb = "skipped" if issue.key and issue.key not in kept else issue.severity
+                lines.append(f"  {verb}: {issue}")
+        lines.append("")
+    return "\n".join([*lines, summarise(plan)])
+
+
+def summarise(plan: Plan) -> str:
+    """Return the closing line, ``3 acquisitions to do, 1 skipped, 2 warnings``."""
+    n_do, n_warnings = len(plan.acquisitions), len(plan.warnings)
+    return (
+        f"{n_do} acquisition{'s' * (n_do != 1)} to do, {len(plan.skipped)} skipped, "
+        f"{n_warnings} warning{'s' * (n_warnings != 1)}"
+    )
+
+
+def _visit(item: Acquisition | Issue) -> tuple[str, str]:
+    return f"sub-{item.participant}", f"ses-{item.session}" if item.session else ""
+
+
+def _describe_acquisition(acquisition: Acquisition) -> list[str]:
+    times = ", ".join(f"{1e3 * time:.4g}" for time in acquisition.echo_times)
+    n = len(acquisition.echo_times)
+    t1w = acquisition.t1w.path.name if acquisition.t1w else "none"
+    return [
+        f"  {acquisition.key}: {' and '.join(acquisition.parts)}",
+        f"    {n} echo{'es' * (n != 1)} at {times} ms, {acquisition.b0:.4g} T",
+        f"    {_describe_grid(acquisition)}",
+        f"    T1w: {t1w}",
+        *(f"    note: {note}" for note in acquisition.notes),
+    ]
+
+
+def _describe_grid(acquisition: Acquisition) -> str:
+    path = next(iter(acquisition.parts.values()))[0]
+    header, faults = read_header(path, n_volumes=None)
+    if header is None:
+        return str(faults[0].fact)
+    geometry = Geometry.from_affine(header.affine)
+    matrix = "×".join(map(str, header.shape[:3]))
+    size = "×".join(f"{edge:.3g}" for edge in geometry.voxel_size)
+    along = min(1.0, max(abs(component) for component in geometry.b0_dir))
+    return f"{matrix} voxels of {size} mm, {math.degrees(math.acos(along)):.1f}° oblique"

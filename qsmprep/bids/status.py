@@ -1,0 +1,86 @@
+"""``status.tsv``: what became of every acquisition, and why; shared by concurrent jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import astuple, dataclass, fields
+import fcntl
+from pathlib import Path
+from typing import Literal
+
+from qsmprep.bids.derivatives import atomic_write_text
+from qsmprep.bids.entities import split_entities
+from qsmprep.bids.models import Acquisition, Plan, table_labels
+
+Status = Literal["done", "partial", "failed", "skipped"]
+
+
+@dataclass(frozen=True)
+class StatusRow:
+    """One row; the first five columns say which acquisition, ``n/a`` where one is missing."""
+
+    participant_id: str
+    session_id: str
+    acquisition: str
+    run: str
+    suffix: str
+    status: str
+    reason: str = "n/a"
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """Whom the row is about."""
+        return astuple(self)[:5]
+
+    @classmethod
+    def of(cls, acquisition: Acquisition, status: Status, reason: str = "n/a") -> StatusRow:
+        """Return the row of an acquisition that was processed, or should have been."""
+        return cls.named(acquisition.key, status, reason)
+
+    @classmethod
+    def named(cls, key: str, status: Status, reason: str = "n/a") -> StatusRow:
+        """Return the row of an acquisition known by its key."""
+        stem, _, suffix = key.rpartition("_")
+        return cls(
+            **table_labels(split_entities(stem)), suffix=suffix, status=status, reason=reason
+        )
+
+
+def skipped_rows(plan: Plan) -> list[StatusRow]:
+    """Return a row for each acquisition of a plan that is not processed, with all reasons."""
+    rows = []
+    for key in plan.skipped:
+        reasons = " | ".join(str(issue) for issue in plan.issues if issue.key == key)
+        rows.append(StatusRow.named(key, "skipped", reasons))
+    return rows
+
+
+def update_status(out_dir: str | Path, rows: Iterable[StatusRow]) -> Path:
+    """Replace or add rows of ``status.tsv``, whoever else is doing so, and return its path."""
+    path = Path(out_dir) / "status.tsv"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _lock(path.with_name(".status.lock")):
+        merged = {row.identity: row for row in [*read_status(out_dir), *rows]}
+        lines = [[field.name for field in fields(StatusRow)]]
+        lines += [
+            [" ".join(cell.split()) for cell in astuple(merged[key])] for key in sorted(merged)
+        ]
+        atomic_write_text(path, "".join("\t".join(line) + "\n" for line in lines))
+    return path
+
+
+def read_status(out_dir: str | Path) -> list[StatusRow]:
+    """Return the rows of ``status.tsv``; none if it is not there."""
+    path = Path(out_dir) / "status.tsv"
+    lines = path.read_text(encoding="utf-8").splitlines()[1:] if path.exists() else []
+    return [StatusRow(*line.split("\t")) for line in lines]
+
+
+@contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    with path.open("w") as file:
+        # Some network file systems know no locks; a lost row is better than a lost run.
+        with suppress(OSError):
+            fcntl.lockf(file, fcntl.LOCK_EX)
+        yield  # closing the file gives the lock back

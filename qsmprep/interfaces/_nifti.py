@@ -1,0 +1,68 @@
+"""Volumes in and out of files, with their precision, units and errors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+import zlib
+
+import nibabel as nb
+import numpy as np
+
+from qsmprep.errors import InputError
+
+
+def read_image(path: str | Path) -> nb.Nifti1Image:
+    """
+    Return a NIfTI image with all of its voxels read.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read to its end.
+    """
+    try:
+        image = nb.load(path)
+        image.get_fdata(dtype=np.float32)  # fills the cache, so that a cut-off file is found here
+    except (EOFError, OSError, ValueError, zlib.error, nb.filebasedimages.ImageFileError) as error:
+        raise InputError(
+            path, f"cannot be read to its end ({error})", "copy or convert it again"
+        ) from error
+    return image
+
+
+def load(path: str | Path) -> tuple[np.ndarray, nb.Nifti1Image]:
+    """Return a volume in single precision, and the image it came from."""
+    image = read_image(path)
+    return image.get_fdata(dtype=np.float32), image
+
+
+def load_mask(path: str | Path) -> np.ndarray:
+    """Return a mask as booleans."""
+    return load(path)[0] > 0
+
+
+def load_labels(path: str | Path) -> np.ndarray:
+    """Return a label volume as integers."""
+    return np.rint(load(path)[0]).astype(np.int32)
+
+
+def save_like(array: np.ndarray, image: nb.Nifti1Image, path: str | Path) -> str:
+    """
+    Write `array` on the grid of `image`, in its own precision, and return the path.
+
+    Booleans become bytes and double precision becomes single.
+    """
+    if array.dtype == bool:
+        array = array.astype(np.uint8)
+    elif array.dtype == np.float64:
+        array = array.astype(np.float32)
+    elif array.dtype == np.int64:
+        array = array.astype(np.int32)
+    # A new header, or the data type and the scaling of the input would be kept.
+    result = nb.Nifti1Image(array, image.affine)
+    result.header.set_xyzt_units("mm", "sec")
+    for form in ("qform", "sform"):
+        code = int(image.header[f"{form}_code"]) or 1
+        getattr(result, f"set_{form}")(image.affine, code=code)
+    result.to_filename(path)
+    return str(path)

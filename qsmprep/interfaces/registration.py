@@ -1,0 +1,266 @@
+"""Registration and resampling with ANTs, the same voxels every time."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import nibabel as nb
+from nipype.interfaces.base import (
+    BaseInterfaceInputSpec,
+    File,
+    InputMultiObject,
+    SimpleInterface,
+    TraitedSpec,
+    traits,
+)
+import numpy as np
+
+from qsmprep.interfaces._nifti import load, load_mask, save_like
+
+LPS = np.diag([-1.0, -1.0, 1.0])
+"""From the axes of NIfTI (to the right, front, top) to those of ITK, and back."""
+
+LABELS = ("nearestNeighbor", "genericLabel")
+"""Interpolations that keep integers."""
+
+
+def seeded_ants(seed: int):
+    """
+    Return the module ``ants``, made to give the same voxels for the same input.
+
+    ``ants.registration(random_seed=...)`` is ignored, and two threads never sum in one order.
+    """
+    os.environ["ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"] = "1"
+    import ants
+
+    # on=True would add nothing but a seed for NumPy, and a check that refuses plain SyN.
+    ants.config.set_ants_deterministic(on=False, seed_value=seed)
+    return ants
+
+
+def to_ants(ants, array, affine):
+    """
+    Return `array` as an ANTs image in the world of its NIfTI affine.
+
+    ITK's own reader may prefer another of the two affines in a header than nibabel does.
+    """
+    axes = LPS @ affine[:3, :3]
+    size = np.linalg.norm(axes, axis=0)
+    return ants.from_numpy(
+        np.asarray(array, dtype=np.float32),
+        origin=(LPS @ affine[:3, 3]).tolist(),
+        spacing=size.tolist(),
+        direction=axes / size,
+    )
+
+
+def working_image(ants, image, mask, spacing: float):
+    """Return an ANTs image masked, scaled to 0..1, and at `spacing` mm or coarser."""
+    array = image.numpy()
+    inside = mask.numpy() > 0.5
+    low, high = np.percentile(array[inside], (1, 99))
+    scaled = np.where(inside, np.clip((array - low) / (high - low), 0, 1), 0)
+    size = [max(spacing, edge) for edge in image.spacing]
+    return ants.resample_image(
+        image.new_image_like(scaled.astype(np.float32)), size, use_voxels=False, interp_type=0
+    )
+
+
+def masked(ants, image: str, mask: str, spacing: float):
+    """Return the masked working image of two files on one grid."""
+    array, header = load(image)
+    return working_image(
+        ants,
+        to_ants(ants, array, header.affine),
+        to_ants(ants, load_mask(mask), header.affine),
+        spacing,
+    )
+
+
+class _TemplateFilesInputSpec(BaseInterfaceInputSpec):
+    resolution = traits.Int(1, usedefault=True, desc="edge of a voxel, mm")
+
+
+class _TemplateFilesOutputSpec(TraitedSpec):
+    t1w = File(exists=True, desc="T1w of the template, without skull")
+    mask = File(exists=True, desc="its brain mask")
+    csf = File(exists=True, desc="its probability of cerebrospinal fluid")
+    gm = File(exists=True, desc="its probability of grey matter")
+    wm = File(exists=True, desc="its probability of white matter")
+
+
+class TemplateFiles(SimpleInterface):
+    """Write the MNI152NLin2009aSym template that nilearn carries in its wheel."""
+
+    input_spec = _TemplateFilesInputSpec
+    output_spec = _TemplateFilesOutputSpec
+
+    def _run_interface(self, runtime):
+        from nilearn import datasets
+
+        resolution = self.inputs.resolution
+        images = {
+            "t1w": datasets.load_mni152_template(resolution=resolution),
+            "mask": datasets.load_mni152_brain_mask(resolution=resolution),
+            "gm": datasets.load_mni152_gm_template(resolution=resolution),
+            "wm": datasets.load_mni152_wm_template(resolution=resolution),
+        }
+        arrays = {name: image.get_fdata(dtype=np.float32) for name, image in images.items()}
+        # nilearn has no such map: what is neither grey nor white inside the brain.
+        rest = np.clip(1 - arrays["gm"] - arrays["wm"], 0, 1)
+        arrays["csf"] = np.where(arrays["mask"] > 0, rest, 0)
+        arrays["mask"] = arrays["mask"] > 0
+        for name, array in arrays.items():
+            path = Path(runtime.cwd) / f"{name}.nii.gz"
+            self._results[name] = save_like(array, images["t1w"], path)
+        return runtime
+
+
+class _RigidToMagnitudeInputSpec(BaseInterfaceInputSpec):
+    magnitude = File(exists=True, mandatory=True, desc="GRE magnitude")
+    brain_mask = File(exists=True, mandatory=True, desc="brain in GRE space")
+    t1w_brain = File(exists=True, mandatory=True, desc="T1w without skull")
+    seed = traits.Int(mandatory=True, desc="seed of the sampling")
+
+
+class _RigidToMagnitudeOutputSpec(TraitedSpec):
+    t1w_to_gre = File(exists=True, desc="ITK transform that carries T1w images to the GRE")
+    gre_to_t1w = File(exists=True, desc="its inverse")
+
+
+class RigidToMagnitude(SimpleInterface):
+    """Align the T1w to the GRE magnitude by mutual information, six degrees of freedom."""
+
+    input_spec = _RigidToMagnitudeInputSpec
+    output_spec = _RigidToMagnitudeOutputSpec
+
+    def _run_interface(self, runtime):
+        ants = seeded_ants(self.inputs.seed)
+        cwd = Path(runtime.cwd)
+        magnitude, image = load(self.inputs.magnitude)
+        mask = to_ants(ants, load_mask(self.inputs.brain_mask), image.affine)
+        fixed = working_image(ants, to_ants(ants, magnitude, image.affine), mask, 0)
+        t1w, image = load(self.inputs.t1w_brain)
+        moving = working_image(
+            ants, to_ants(ants, t1w, image.affine), to_ants(ants, t1w != 0, image.affine), 0
+        )
+
+        # Scanners keep one frame for a session, but a T1w of another day lies anywhere.
+        tries: list[tuple[float, int, dict]] = []
+        for start in ("Identity", None):
+            found = ants.registration(
+                fixed,
+                moving,
+                "Rigid",
+                initial_transform=start,
+                aff_iterations=(500, 250, 0),
+                aff_shrink_factors=(8, 4, 2),
+                aff_smoothing_sigmas=(3, 2, 1),
+                outprefix=str(cwd / f"coarse{len(tries)}_"),
+            )
+            tries.append(
+                (ants.image_mutual_information(fixed, found["warpedmovout"]), len(tries), found)
+            )
+        best = min(tries)[-1]  # ANTs gives the negative of the mutual information
+        found = ants.registration(
+            fixed,
+            moving,
+            "Rigid",
+            initial_transform=best["fwdtransforms"],
+            aff_iterations=(200, 100, 50),
+            aff_shrink_factors=(4, 2, 1),
+            aff_smoothing_sigmas=(2, 1, 0),
+            aff_random_sampling_rate=0.5,
+            outprefix=str(cwd / "fine_"),
+        )
+        forward = ants.read_transform(found["fwdtransforms"][0])
+        for name, transform in (("t1w_to_gre", forward), ("gre_to_t1w", forward.invert())):
+            path = str(cwd / f"{name}.txt")
+            ants.write_transform(transform, path)
+            self._results[name] = path
+        return runtime
+
+
+class _SyNInputSpec(BaseInterfaceInputSpec):
+    fixed = File(exists=True, mandatory=True, desc="image to align to")
+    fixed_mask = File(exists=True, mandatory=True, desc="its brain")
+    moving = File(exists=True, mandatory=True, desc="image to align")
+    moving_mask = File(exists=True, mandatory=True, desc="its brain")
+    spacing = traits.Float(2.0, usedefault=True, desc="edge of a voxel during registration, mm")
+    seed = traits.Int(mandatory=True, desc="seed of the sampling")
+
+
+class _SyNOutputSpec(TraitedSpec):
+    moving_to_fixed = File(exists=True, desc="ITK composite transform (.h5)")
+    fixed_to_moving = File(exists=True, desc="its inverse")
+
+
+class SyN(SimpleInterface):
+    """Align two brains nonlinearly: affine, then symmetric diffeomorphic."""
+
+    input_spec = _SyNInputSpec
+    output_spec = _SyNOutputSpec
+
+    def _run_interface(self, runtime):
+        ants = seeded_ants(self.inputs.seed)
+        spacing = self.inputs.spacing
+        found = ants.registration(
+            masked(ants, self.inputs.fixed, self.inputs.fixed_mask, spacing),
+            masked(ants, self.inputs.moving, self.inputs.moving_mask, spacing),
+            "SyN",
+            write_composite_transform=True,
+            outprefix=str(Path(runtime.cwd) / "syn_"),
+        )
+        self._results["moving_to_fixed"] = found["fwdtransforms"]
+        self._results["fixed_to_moving"] = found["invtransforms"]
+        return runtime
+
+
+class _ApplyTransformsInputSpec(BaseInterfaceInputSpec):
+    image = File(exists=True, mandatory=True, desc="image to carry")
+    reference = File(exists=True, mandatory=True, desc="image on the grid to carry it to")
+    transforms = InputMultiObject(
+        File(exists=True), mandatory=True, desc="transforms in the order of travel"
+    )
+    interpolation = traits.Enum(
+        "linear", "lanczosWindowedSinc", *LABELS, usedefault=True, desc="how values are mixed"
+    )
+
+
+class _ApplyTransformsOutputSpec(TraitedSpec):
+    resampled = File(exists=True, desc="image on the grid of the reference")
+
+
+class ApplyTransforms(SimpleInterface):
+    """Carry an image through several transforms with one interpolation."""
+
+    input_spec = _ApplyTransformsInputSpec
+    output_spec = _ApplyTransformsOutputSpec
+
+    def _run_interface(self, runtime):
+        ants = seeded_ants(0)
+        array, image = load(self.inputs.image)
+        reference = nb.Nifti1Image.from_filename(self.inputs.reference)
+        result = resample(
+            ants,
+            to_ants(ants, array, image.affine),
+            reference,
+            self.inputs.transforms,
+            self.inputs.interpolation,
+        )
+        path = Path(runtime.cwd) / "resampled.nii.gz"
+        self._results["resampled"] = save_like(result, reference, path)
+        return runtime
+
+
+def resample(ants, moving, reference: nb.Nifti1Image, transforms: list[str], interpolation: str):
+    """Return `moving` on the grid of `reference`, through transforms in the order of travel."""
+    grid = to_ants(ants, np.zeros(reference.shape[:3]), reference.affine)
+    # ANTs wants the transform nearest to the reference first.
+    result = ants.apply_transforms(
+        grid, moving, list(reversed(transforms)), interpolator=interpolation
+    ).numpy()
+    if interpolation in LABELS:
+        return np.rint(result).astype(np.int32)
+    return result.astype(np.float32)

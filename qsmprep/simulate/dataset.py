@@ -1,0 +1,297 @@
+"""Writes simulated heads as BIDS datasets, with the truth as a derivative."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from qsmprep import __version__
+from qsmprep.errors import RequestError
+from qsmprep.simulate.acquisition import FLIP_DEG, Acquisition, SessionSpec, acquire
+from qsmprep.simulate.anatomy import FIRST_OUTSIDE
+from qsmprep.simulate.codings import CODINGS, Coded, encode
+from qsmprep.simulate.head import Head, make_head
+from qsmprep.simulate.truth import lookup_table, save, start_truth, write_json, write_truth
+
+README = """Simulated multi-echo gradient-echo images
+
+Digital heads made by qsmprep-simulate {version}: the cortex is that of the MNI152 template bundled
+with nilearn; deep nuclei, ventricles, veins, skull, sinuses and the air of the ears are smooth
+shapes; every participant is a smooth deformation of it. No person was scanned.
+
+Phase is that of the field of the whole head after a second-order shim, with receive phase and
+noise; the true susceptibilities, labels and fields lie in `derivatives/truth`.
+"""
+
+
+@dataclass(frozen=True)
+class ParticipantSpec:
+    """
+    One participant.
+
+    Parameters
+    ----------
+    label
+        Participant label, without ``sub-``.
+    seed
+        Picks the anatomy.
+    sessions
+        What is acquired, in order; several acquisitions may share a session label.
+    """
+
+    label: str
+    seed: int
+    sessions: tuple[SessionSpec, ...] = (SessionSpec(),)
+
+
+def write_dataset(
+    out_dir: Path, participants: Sequence[ParticipantSpec], *, resolution: float = 1.0
+) -> list[Path]:
+    """
+    Write a BIDS dataset of simulated heads with known truth.
+
+    Parameters
+    ----------
+    out_dir
+        Folder of the dataset, new or empty.
+    participants
+        Who is simulated, and how they are scanned.
+    resolution
+        Edge of a voxel of the head inside the simulation, and of the T1w images, mm.
+
+    Returns
+    -------
+    paths
+        The image files that were written.
+    """
+    out_dir = Path(out_dir)
+    _check(out_dir, participants)
+    _write_top_level(out_dir, participants)
+    truth_dir = start_truth(out_dir / "derivatives" / "truth")
+    written = []
+    for participant in participants:
+        for session, head, acquisition in _scan(participant, resolution):
+            whose = _prefix(participant, replace(session, acq=None))
+            stem = Path(*whose.split("_"), "anat")
+            t1w = out_dir / stem / f"{whose}_T1w.nii.gz"
+            if not t1w.exists():
+                _write_t1w(t1w, head, session, seed=participant.seed)
+                written.append(t1w)
+            prefix = _prefix(participant, session)
+            written += _write_echoes(out_dir / stem / prefix, acquisition, session)
+            settings = asdict(session) | {"seed": participant.seed, "resolution": resolution}
+            written += write_truth(truth_dir / stem / prefix, acquisition, head, settings)
+    return written
+
+
+def write_atlas(out_dir: Path, *, resolution: float = 1.0) -> None:
+    """
+    Write the undeformed head as an atlas with a single template.
+
+    Parameters
+    ----------
+    out_dir
+        Folder of the atlas.
+    resolution
+        Edge of a voxel, mm.
+    """
+    out_dir = Path(out_dir)
+    head = make_head(seed=None, resolution=resolution)
+    box = _box(head.brain, head.affine, 6.0)
+    affine = _moved(head.affine, box)
+    labels = np.where(head.labels < FIRST_OUTSIDE, head.labels, 0)
+    stem = out_dir / "tpl-simulated" / "anat" / "tpl-simulated"
+    t1w = np.where(head.brain, head.t1w, 0)
+    save(np.rint(t1w[box]).astype("i2"), affine, f"{stem}_T1w.nii.gz")
+    write_json(Path(f"{stem}_T1w.json"), {"SkullStripped": True})
+    save(labels[box].astype("i2"), affine, f"{stem}_dseg.nii.gz")
+    lookup_table().to_csv(out_dir / "atlas-simulated_dseg.tsv", sep="\t", index=False)
+    write_json(
+        out_dir / "dataset_description.json",
+        _description(
+            "qsmprep simulator",
+            "derivative",
+            License="CC0 for the labels; the T1w template is ICBM's, as nilearn bundles it",
+        ),
+    )
+
+
+def _prefix(participant: ParticipantSpec, session: SessionSpec) -> str:
+    """First entities of the file names."""
+    entities = {"sub": participant.label, "ses": session.label, "acq": session.acq}
+    return "_".join(f"{key}-{value}" for key, value in entities.items() if value)
+
+
+def _check(out_dir: Path, participants: Sequence[ParticipantSpec]) -> None:
+    if out_dir.exists() and any(out_dir.iterdir()):
+        raise RequestError(f"{out_dir} is not empty; name a new folder")
+    labels = [participant.label for participant in participants]
+    if len(set(labels)) < len(labels):
+        raise RequestError("participants must differ in their labels")
+    for participant in participants:
+        names = [(session.label, session.acq) for session in participant.sessions]
+        if len(set(names)) < len(names):
+            raise RequestError(
+                f"acquisitions of sub-{participant.label} must differ in session or acq"
+            )
+        for word in [participant.label, *(w for pair in names for w in pair if w)]:
+            if not word.isalnum():
+                raise RequestError(f"label {word} must be letters and digits only")
+        for session in participant.sessions:
+            if session.coding not in CODINGS:
+                raise RequestError(
+                    f"no phase coding {session.coding}; choose from {', '.join(CODINGS)}"
+                )
+            if session.layout not in ("per-echo", "4D"):
+                raise RequestError(f"no layout {session.layout}; choose from per-echo, 4D")
+
+
+def _scan(
+    participant: ParticipantSpec, resolution: float
+) -> Iterator[tuple[SessionSpec, Head, Acquisition]]:
+    """Yield what each acquisition sees; those that differ in storage only share their signal."""
+    head, changes = None, None
+    acquisition, settings = None, None
+    for session in participant.sessions:
+        if head is None or session.changes != changes:
+            changes = session.changes
+            head = make_head(seed=participant.seed, resolution=resolution, changes=changes)
+        physics = replace(session, coding="", acq=None, layout="", suffix="", skull=True)
+        if acquisition is None or physics != settings:
+            settings = physics
+            acquisition = acquire(head, session, seed=participant.seed)
+        yield session, head, acquisition
+
+
+def _description(name: str, kind: str, **more) -> dict:
+    return {
+        "Name": name,
+        "BIDSVersion": "1.10.0",
+        "DatasetType": kind,
+        "GeneratedBy": [{"Name": "qsmprep-simulate", "Version": __version__}],
+        **more,
+    }
+
+
+def _write_top_level(out_dir: Path, participants: Sequence[ParticipantSpec]) -> None:
+    out_dir.mkdir(parents=True, exist_ok=True)
+    write_json(
+        out_dir / "dataset_description.json",
+        _description("Simulated heads", "raw", License="CC0", Authors=["qsmprep-simulate"]),
+    )
+    (out_dir / "README").write_text(README.format(version=__version__))
+    (out_dir / ".bidsignore").write_text("\n".join(_not_bids(participants)) + "\n")
+    rows = ["participant_id\tage\tsex"]
+    for participant in participants:
+        rng = np.random.default_rng(participant.seed)
+        rows.append(f"sub-{participant.label}\t{rng.integers(55, 81)}\t{rng.choice(['F', 'M'])}")
+    (out_dir / "participants.tsv").write_text("\n".join(rows) + "\n")
+    write_json(
+        out_dir / "participants.json",
+        {
+            "age": {"Description": "Age, drawn at random", "Units": "year"},
+            "sex": {"Description": "Sex, drawn at random", "Levels": {"F": "female", "M": "male"}},
+        },
+    )
+
+
+def _not_bids(participants: Sequence[ParticipantSpec]) -> Iterator[str]:
+    """Yield patterns of files that converters write and the standard does not know."""
+    yield "# echoes in one 4D file, and suffixes outside the standard"
+    for participant in participants:
+        for session in participant.sessions:
+            if session.layout == "4D":
+                yield f"{_prefix(participant, session)}_part-*_{session.suffix}.*"
+            elif session.suffix not in ("MEGRE", "T2starw"):
+                yield f"{_prefix(participant, session)}_echo-*_{session.suffix}.*"
+
+
+def _box(where, affine, margin_mm: float) -> tuple[slice, ...]:
+    """Smallest box of voxels around a mask, with a margin."""
+    edges = np.linalg.norm(affine[:3, :3], axis=0)
+    voxels = np.argwhere(where)
+    low = np.maximum(voxels.min(axis=0) - np.ceil(margin_mm / edges), 0).astype(int)
+    high = (voxels.max(axis=0) + np.ceil(margin_mm / edges)).astype(int) + 1
+    return tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+
+
+def _moved(affine, box: tuple[slice, ...]):
+    """Affine of a volume that is cut to a box."""
+    cut = affine.copy()
+    cut[:3, 3] += affine[:3, :3] @ [s.start for s in box]
+    return cut
+
+
+def _write_t1w(path: Path, head: Head, session: SessionSpec, *, seed: int) -> None:
+    # Every session has its own noise, and no session that of the echoes.
+    rng = np.random.default_rng((seed, len(session.label or ""), *(session.label or "").encode()))
+    noisy = np.hypot(head.t1w + 15 * rng.standard_normal(head.t1w.shape, dtype="f4"), 15)
+    if session.skull:
+        keep = np.ones(head.brain.shape, dtype=bool)
+        box = _box(keep, head.affine, 0)
+    else:
+        noisy = np.where(head.brain, noisy, 0)
+        box = _box(head.brain, head.affine, 8.0)
+    save(np.rint(noisy[box]).astype("i2"), _moved(head.affine, box), path)
+    write_json(
+        path.with_name(path.name.replace(".nii.gz", ".json")),
+        {
+            "MagneticFieldStrength": session.b0,
+            "RepetitionTime": 2.3,
+            "EchoTime": 0.003,
+            "InversionTime": 0.9,
+            "FlipAngle": 9,
+            "Manufacturer": "Simulated",
+            "ManufacturersModelName": "Simulated",
+            "SkullStripped": not session.skull,
+        },
+    )
+
+
+def _write_echoes(prefix: Path, acquisition: Acquisition, session: SessionSpec) -> list[Path]:
+    """Write all echoes of an acquisition; `prefix` is the folder with the first entities."""
+    parts = encode(acquisition.signal, session.coding)
+    written = []
+    for part, coded in parts.items():
+        if session.layout == "4D":
+            path = prefix.with_name(f"{prefix.name}_part-{part}_{session.suffix}.nii.gz")
+            volume = replace(coded, values=np.moveaxis(coded.values, 0, -1))
+            _save_coded(path, volume, acquisition.affine)
+            _write_sidecar(path, session, coded, {"EchoTime": list(session.echo_times)})
+            written.append(path)
+            continue
+        for echo, te in enumerate(session.echo_times):
+            name = f"{prefix.name}_echo-{echo + 1}_part-{part}_{session.suffix}.nii.gz"
+            path = prefix.with_name(name)
+            _save_coded(path, replace(coded, values=coded.values[echo]), acquisition.affine)
+            _write_sidecar(path, session, coded, {"EchoTime": te, "EchoNumber": echo + 1})
+            written.append(path)
+    return written
+
+
+def _save_coded(path: Path, coded: Coded, affine) -> None:
+    if (coded.slope, coded.inter) == (1.0, 0.0):
+        save(coded.values, affine, path)
+    else:
+        # nibabel undoes slope and intercept when it writes, so it is given what they make.
+        scaled = coded.values * coded.slope + coded.inter
+        save(scaled, affine, path, dtype=coded.values.dtype, scaling=(coded.slope, coded.inter))
+
+
+def _write_sidecar(path: Path, session: SessionSpec, coded: Coded, echo: dict) -> None:
+    inverted = session.coding.startswith("real-imag")
+    sidecar = {
+        **echo,
+        "MagneticFieldStrength": session.b0,
+        "RepetitionTime": session.repetition_time,
+        "FlipAngle": FLIP_DEG,
+        "MRAcquisitionType": "3D",
+        "Manufacturer": "GE" if inverted else "Siemens",
+        "ManufacturersModelName": "Simulated",
+    }
+    if coded.units:
+        sidecar["Units"] = coded.units
+    write_json(path.with_name(path.name.replace(".nii.gz", ".json")), sidecar)
