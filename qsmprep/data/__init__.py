@@ -1,1 +1,1 @@
-"""TODO."""
+"""Protocols, names of outputs and templates of reports."""

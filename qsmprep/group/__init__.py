@@ -1,1 +1,1 @@
-"""TODO."""
+"""All participants together."""

@@ -66,3 +66,9 @@ def save_like(array: np.ndarray, image: nb.Nifti1Image, path: str | Path) -> str
         getattr(result, f"set_{form}")(image.affine, code=code)
     result.to_filename(path)
     return str(path)
+
+
+def load_echoes(path: str | Path) -> tuple[np.ndarray, nb.Nifti1Image]:
+    """Return a 4D file as (E, X, Y, Z) array, and the image it came from."""
+    array, image = load(path)
+    return np.ascontiguousarray(np.moveaxis(array, -1, 0)), image

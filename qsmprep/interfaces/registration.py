@@ -138,40 +138,33 @@ class RigidToMagnitude(SimpleInterface):
     def _run_interface(self, runtime):
         ants = seeded_ants(self.inputs.seed)
         cwd = Path(runtime.cwd)
-        magnitude, image = load(self.inputs.magnitude)
-        mask = to_ants(ants, load_mask(self.inputs.brain_mask), image.affine)
-        fixed = working_image(ants, to_ants(ants, magnitude, image.affine), mask, 0)
-        t1w, image = load(self.inputs.t1w_brain)
-        moving = working_image(
-            ants, to_ants(ants, t1w, image.affine), to_ants(ants, t1w != 0, image.affine), 0
-        )
-
         # Scanners keep one frame for a session, but a T1w of another day lies anywhere.
-        tries: list[tuple[float, int, dict]] = []
-        for start in ("Identity", None):
+        fixed, moving = self._images(ants, spacing=4.0)
+        tries: list[tuple[float, int, list[str]]] = []
+        for start in ("Identity", None):  # None: centres of mass
             found = ants.registration(
                 fixed,
                 moving,
                 "Rigid",
                 initial_transform=start,
-                aff_iterations=(500, 250, 0),
-                aff_shrink_factors=(8, 4, 2),
-                aff_smoothing_sigmas=(3, 2, 1),
-                outprefix=str(cwd / f"coarse{len(tries)}_"),
+                aff_iterations=(500, 200),
+                aff_shrink_factors=(2, 1),
+                aff_smoothing_sigmas=(1, 0),
+                aff_random_sampling_rate=0.5,
+                outprefix=str(cwd / f"start{len(tries)}_"),
             )
-            tries.append(
-                (ants.image_mutual_information(fixed, found["warpedmovout"]), len(tries), found)
-            )
-        best = min(tries)[-1]  # ANTs gives the negative of the mutual information
+            # ANTs gives the mutual information's negative, so that the smaller is the better.
+            metric = ants.image_mutual_information(fixed, found["warpedmovout"])
+            tries.append((metric, len(tries), found["fwdtransforms"]))
+        fixed, moving = self._images(ants, spacing=0.0)
         found = ants.registration(
             fixed,
             moving,
             "Rigid",
-            initial_transform=best["fwdtransforms"],
-            aff_iterations=(200, 100, 50),
-            aff_shrink_factors=(4, 2, 1),
-            aff_smoothing_sigmas=(2, 1, 0),
-            aff_random_sampling_rate=0.5,
+            initial_transform=min(tries)[-1],
+            aff_iterations=(50, 30),
+            aff_shrink_factors=(2, 1),
+            aff_smoothing_sigmas=(1, 0),
             outprefix=str(cwd / "fine_"),
         )
         forward = ants.read_transform(found["fwdtransforms"][0])
@@ -180,6 +173,16 @@ class RigidToMagnitude(SimpleInterface):
             ants.write_transform(transform, path)
             self._results[name] = path
         return runtime
+
+    def _images(self, ants, spacing: float):
+        """Return the fixed and the moving brain, at `spacing` mm or coarser."""
+        t1w, image = load(self.inputs.t1w_brain)
+        moving = to_ants(ants, t1w, image.affine)
+        inside = to_ants(ants, t1w != 0, image.affine)
+        return (
+            masked(ants, self.inputs.magnitude, self.inputs.brain_mask, spacing),
+            working_image(ants, moving, inside, spacing),
+        )
 
 
 class _SyNInputSpec(BaseInterfaceInputSpec):

@@ -278,7 +278,7 @@ def _region_rgba(labels, names: Mapping[int, str]) -> dict[int, np.ndarray]:
 
 
 def _within(volume, mask, outside: float = np.nan):
-    """Return a volume in single precision with one value outside the mask."""
+    """Return a volume with one value outside the mask."""
     return np.where(np.asarray(mask, dtype=bool), volume, np.float32(outside))
 
 
@@ -301,10 +301,10 @@ def _even_window(volume, mask) -> tuple[float, float]:
 
 def _class_borders(values) -> list[float]:
     """Return the two intensities that part three classes of tissue, by k-means."""
+    values = np.sort(values)
     centres = np.percentile(values, (5, 40, 85))
     for _ in range(20):
-        borders = (centres[1:] + centres[:-1]) / 2
-        parts = np.split(np.sort(values), np.searchsorted(np.sort(values), borders))
+        parts = np.split(values, np.searchsorted(values, (centres[1:] + centres[:-1]) / 2))
         centres = np.array(
             [part.mean() if part.size else c for part, c in zip(parts, centres, strict=True)]
         )

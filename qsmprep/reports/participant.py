@@ -208,9 +208,9 @@ def _facts(sidecar: Mapping) -> list[tuple[str, str]]:
     times = [number(1e3 * time, 2) for time in sidecar.get("EchoTimes", [])]
     strength = sidecar.get("MagneticFieldStrength")
     sources = [str(source) for source in sidecar.get("Sources", [])]
-    t1w = ", ".join(source for source in sources if "_T1w." in source) or "none used"
+    t1w = sidecar.get("T1w") or [source for source in sources if "_T1w." in source]
     return [
-        ("T1w image", t1w),
+        ("T1w image", plain(t1w or None)),
         ("Echo times", f"{', '.join(times)} ms" if times else MISSING),
         ("Field strength", f"{plain(strength)} T" if strength else MISSING),
         ("Phase coding", plain(sidecar.get("PhaseCoding"))),
@@ -242,7 +242,7 @@ def _reference(reference: object) -> str:
 def _convergence(convergence: object) -> str:
     """Return how the inversion ended, in words."""
     if not isinstance(convergence, Mapping):
-        return "not iterative" if convergence is None else plain(convergence)
+        return plain(convergence)
     verdict = "converged" if convergence.get("converged") else "NOT converged"
     return (
         f"{verdict} after {plain(convergence.get('iterations'))} iterations, "

@@ -152,7 +152,7 @@ def cohort_dots(table: pd.DataFrame, reference: str, *, title: str = "") -> Figu
     figure, axes = _plot(names, title or f"Regional means, reference: {reference}")
     for place, name in enumerate(names):
         means = rows.loc[rows["name"] == name, "mean"].dropna().to_numpy(dtype=float)
-        # Spread over the line by rank, the same at every drawing.
+        # Spread within the line in the order of the table, the same at every drawing.
         shifts = 0.28 * np.sin(2.4 * np.arange(means.size))
         axes.plot(means, place + shifts, "o", color=REGION_COLOURS[name], alpha=0.7, mew=0.5,
                   mec="#222222", markersize=5)  # fmt: skip

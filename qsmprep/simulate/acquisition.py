@@ -156,9 +156,10 @@ def acquire(head: Head, session: SessionSpec, *, seed: int) -> Acquisition:
     labels = grid.nearest(head.labels)
     labels[labels >= FIRST_OUTSIDE] = 0
     signal *= 1000 / np.abs(signal[0])[labels > 0].mean()
-    noise_seed = (seed, zlib.crc32((session.label or "").encode()))
     return Acquisition(
-        signal=add_noise(signal, labels > 0, snr=session.snr, seed=noise_seed),
+        signal=add_noise(
+            signal, labels > 0, snr=session.snr, seed=noise_seed(seed, session, "GRE")
+        ),
         chi=np.where(labels > 0, grid.mean(chi), 0),
         total_field=grid.mean(total),
         local_field=np.where(labels > 0, grid.mean(local), 0),
@@ -167,6 +168,11 @@ def acquire(head: Head, session: SessionSpec, *, seed: int) -> Acquisition:
         affine=affine,
         t1w_to_gre_world=moved,
     )
+
+
+def noise_seed(seed: int, session: SessionSpec, image: str) -> tuple[int, int]:
+    """Seed of the noise of one image: sessions differ, and so do T1w and echoes."""
+    return seed, zlib.crc32(f"{session.label}/{image}".encode())
 
 
 def _rotation(degrees) -> np.ndarray:

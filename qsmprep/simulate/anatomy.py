@@ -215,6 +215,12 @@ REGIONS: tuple[tuple[str, str, tuple[Shape, ...]], ...] = (
 )
 
 
+def in_cerebellum(folded):
+    """Tell which points, (N, 3) in mm with the left side folded over, lie below the tentorium."""
+    x, y, z = folded.T
+    return (y < -36) & (z < -4 - 0.5 * x - 0.6 * np.maximum(-65 - y, 0))
+
+
 def _surface_vein(y0: float, sweep: float) -> Tube:
     """Run over the cortex from the midline at `y0` sideways, `sweep` mm forwards."""
     angles = np.linspace(0.12, 1.25, 9)
@@ -244,6 +250,9 @@ FACE: tuple[Shape, ...] = (
 FLESH: tuple[Shape, ...] = (Ellipsoid((0, 32, -66), (60, 58, 58)),)
 CHIN, SKULL_BASE = -45.0, -66.0
 """Upper end of the neck, and lower end of the skull, mm."""
+
+LAYERS_MM = {"bone": 7.0, "muscle": 10.0, "fat": 14.0}
+"""How far each layer around the brain reaches from its smoothed surface, inside out."""
 
 NECK = ((0.0, -32.0), (58.0, 62.0))
 """Centre and semi-axes, in x and y, of the neck, mm."""

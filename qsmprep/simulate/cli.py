@@ -72,6 +72,12 @@ def single(seed: int, participants: int = 1, sessions: int = 1) -> list[Particip
     ]
 
 
+def _count(text: str) -> int:
+    if (count := int(text)) < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return count
+
+
 def parser() -> argparse.ArgumentParser:
     """Options of the command."""
     options = argparse.ArgumentParser(prog="qsmprep-simulate", description=__doc__)
@@ -83,8 +89,8 @@ def parser() -> argparse.ArgumentParser:
         default="single",
         help="; ".join(f"{name}: {what}" for name, what in PRESETS.items()),
     )
-    add("--participants", type=int, metavar="N", help="how many (preset single)")
-    add("--sessions", type=int, metavar="N", help="how many for each (preset single)")
+    add("--participants", type=_count, metavar="N", help="how many (preset single)")
+    add("--sessions", type=_count, metavar="N", help="how many for each (preset single)")
     add("--seed", type=int, default=1, help="anatomy of the first participant")
     add("--resolution", type=float, metavar="MM", help="grid of the head, of T1w and atlas")
     add("--voxel-size", type=float, nargs=3, metavar=("X", "Y", "Z"), help="mm")

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qsmprep.errors import RequestError
-
 
 @dataclass(frozen=True)
 class Coded:
@@ -18,17 +16,16 @@ class Coded:
     Parameters
     ----------
     values : (...) array
-        What the header's slope and intercept are applied to.
+        What is stored; readers apply the scaling to it.
     units
         BIDS ``Units``; None where the standard asks for none.
-    slope, inter
+    scaling
         Slope and intercept of the header.
     """
 
     values: np.ndarray
     units: str | None = None
-    slope: float = 1.0
-    inter: float = 0.0
+    scaling: tuple[float, float] | None = None
 
 
 def _twelve_bits(phase):
@@ -50,7 +47,7 @@ def _uint4096(signal) -> dict[str, Coded]:
 
 
 def _slope(signal) -> dict[str, Coded]:
-    return {"phase": Coded(_twelve_bits(np.angle(signal)), "arbitrary", 2.0, -4096.0)}
+    return {"phase": Coded(_twelve_bits(np.angle(signal)), "arbitrary", (2.0, -4096.0))}
 
 
 def _real_imag(signal) -> dict[str, Coded]:
@@ -95,8 +92,6 @@ def encode(signal, coding: str) -> dict[str, Coded]:
     parts
         What goes into the files, by the value of the BIDS entity ``part``.
     """
-    if coding not in CODINGS:
-        raise RequestError(f"no phase coding {coding}; choose from {', '.join(CODINGS)}")
     parts = CODINGS[coding](signal)
     if "phase" in parts:
         parts = {"mag": Coded(np.rint(np.abs(signal)).astype("i2")), **parts}

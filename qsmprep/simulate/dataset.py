@@ -10,11 +10,14 @@ import numpy as np
 
 from qsmprep import __version__
 from qsmprep.errors import RequestError
-from qsmprep.simulate.acquisition import FLIP_DEG, Acquisition, SessionSpec, acquire
+from qsmprep.simulate.acquisition import FLIP_DEG, Acquisition, SessionSpec, acquire, noise_seed
 from qsmprep.simulate.anatomy import FIRST_OUTSIDE
 from qsmprep.simulate.codings import CODINGS, Coded, encode
-from qsmprep.simulate.head import Head, make_head
+from qsmprep.simulate.head import Head, check_changes, make_head
 from qsmprep.simulate.truth import lookup_table, save, start_truth, write_json, write_truth
+
+T1W_NOISE = 15.0
+"""Noise of a T1w image in which white matter is near 950."""
 
 README = """Simulated multi-echo gradient-echo images
 
@@ -68,9 +71,10 @@ def write_dataset(
         The image files that were written.
     """
     out_dir = Path(out_dir)
-    _check(out_dir, participants)
+    _check(out_dir, participants, resolution)
     _write_top_level(out_dir, participants)
-    truth_dir = start_truth(out_dir / "derivatives" / "truth")
+    truth_dir = out_dir / "derivatives" / "truth"
+    start_truth(truth_dir)
     written = []
     for participant in participants:
         for session, head, acquisition in _scan(participant, resolution):
@@ -125,9 +129,11 @@ def _prefix(participant: ParticipantSpec, session: SessionSpec) -> str:
     return "_".join(f"{key}-{value}" for key, value in entities.items() if value)
 
 
-def _check(out_dir: Path, participants: Sequence[ParticipantSpec]) -> None:
+def _check(out_dir: Path, participants: Sequence[ParticipantSpec], resolution: float) -> None:
     if out_dir.exists() and any(out_dir.iterdir()):
         raise RequestError(f"{out_dir} is not empty; name a new folder")
+    if not 0.5 <= resolution <= 6:
+        raise RequestError(f"a head cannot be drawn on {resolution:g} mm; choose 0.5 to 6 mm")
     labels = [participant.label for participant in participants]
     if len(set(labels)) < len(labels):
         raise RequestError("participants must differ in their labels")
@@ -141,12 +147,17 @@ def _check(out_dir: Path, participants: Sequence[ParticipantSpec]) -> None:
             if not word.isalnum():
                 raise RequestError(f"label {word} must be letters and digits only")
         for session in participant.sessions:
-            if session.coding not in CODINGS:
-                raise RequestError(
-                    f"no phase coding {session.coding}; choose from {', '.join(CODINGS)}"
-                )
-            if session.layout not in ("per-echo", "4D"):
-                raise RequestError(f"no layout {session.layout}; choose from per-echo, 4D")
+            _check_session(session)
+
+
+def _check_session(session: SessionSpec) -> None:
+    check_changes(session.changes)
+    if not all(0 < te < 1 for te in session.echo_times):
+        raise RequestError(f"echo times {session.echo_times} must be in seconds, below 1")
+    if session.coding not in CODINGS:
+        raise RequestError(f"no phase coding {session.coding}; choose from {', '.join(CODINGS)}")
+    if session.layout not in ("per-echo", "4D"):
+        raise RequestError(f"no layout {session.layout}; choose from per-echo, 4D")
 
 
 def _scan(
@@ -183,7 +194,8 @@ def _write_top_level(out_dir: Path, participants: Sequence[ParticipantSpec]) -> 
         _description("Simulated heads", "raw", License="CC0", Authors=["qsmprep-simulate"]),
     )
     (out_dir / "README").write_text(README.format(version=__version__))
-    (out_dir / ".bidsignore").write_text("\n".join(_not_bids(participants)) + "\n")
+    if patterns := [*_not_bids(participants)]:
+        (out_dir / ".bidsignore").write_text("\n".join(patterns) + "\n")
     rows = ["participant_id\tage\tsex"]
     for participant in participants:
         rng = np.random.default_rng(participant.seed)
@@ -200,7 +212,6 @@ def _write_top_level(out_dir: Path, participants: Sequence[ParticipantSpec]) -> 
 
 def _not_bids(participants: Sequence[ParticipantSpec]) -> Iterator[str]:
     """Yield patterns of files that converters write and the standard does not know."""
-    yield "# echoes in one 4D file, and suffixes outside the standard"
     for participant in participants:
         for session in participant.sessions:
             if session.layout == "4D":
@@ -226,16 +237,13 @@ def _moved(affine, box: tuple[slice, ...]):
 
 
 def _write_t1w(path: Path, head: Head, session: SessionSpec, *, seed: int) -> None:
-    # Every session has its own noise, and no session that of the echoes.
-    rng = np.random.default_rng((seed, len(session.label or ""), *(session.label or "").encode()))
-    noisy = np.hypot(head.t1w + 15 * rng.standard_normal(head.t1w.shape, dtype="f4"), 15)
-    if session.skull:
-        keep = np.ones(head.brain.shape, dtype=bool)
-        box = _box(keep, head.affine, 0)
-    else:
-        noisy = np.where(head.brain, noisy, 0)
-        box = _box(head.brain, head.affine, 8.0)
-    save(np.rint(noisy[box]).astype("i2"), _moved(head.affine, box), path)
+    rng = np.random.default_rng(noise_seed(seed, session, "T1w"))
+    noise = T1W_NOISE * rng.standard_normal((2, *head.t1w.shape), dtype="f4")
+    t1w, affine = np.hypot(head.t1w + noise[0], noise[1]), head.affine
+    if not session.skull:
+        box = _box(head.brain, affine, 8.0)
+        t1w, affine = np.where(head.brain, t1w, 0)[box], _moved(affine, box)
+    save(np.rint(t1w).astype("i2"), affine, path)
     write_json(
         path.with_name(path.name.replace(".nii.gz", ".json")),
         {
@@ -253,43 +261,35 @@ def _write_t1w(path: Path, head: Head, session: SessionSpec, *, seed: int) -> No
 
 def _write_echoes(prefix: Path, acquisition: Acquisition, session: SessionSpec) -> list[Path]:
     """Write all echoes of an acquisition; `prefix` is the folder with the first entities."""
-    parts = encode(acquisition.signal, session.coding)
     written = []
-    for part, coded in parts.items():
+    for part, coded in encode(acquisition.signal, session.coding).items():
+        ending = f"part-{part}_{session.suffix}.nii.gz"
         if session.layout == "4D":
-            path = prefix.with_name(f"{prefix.name}_part-{part}_{session.suffix}.nii.gz")
-            volume = replace(coded, values=np.moveaxis(coded.values, 0, -1))
-            _save_coded(path, volume, acquisition.affine)
-            _write_sidecar(path, session, coded, {"EchoTime": list(session.echo_times)})
-            written.append(path)
-            continue
-        for echo, te in enumerate(session.echo_times):
-            name = f"{prefix.name}_echo-{echo + 1}_part-{part}_{session.suffix}.nii.gz"
-            path = prefix.with_name(name)
-            _save_coded(path, replace(coded, values=coded.values[echo]), acquisition.affine)
-            _write_sidecar(path, session, coded, {"EchoTime": te, "EchoNumber": echo + 1})
+            times: dict = {"EchoTime": list(session.echo_times)}
+            files = [(ending, np.moveaxis(coded.values, 0, -1), times)]
+        else:
+            files = [
+                (f"echo-{i}_{ending}", volume, {"EchoTime": te, "EchoNumber": i})
+                for i, (te, volume) in enumerate(
+                    zip(session.echo_times, coded.values, strict=True), start=1
+                )
+            ]
+        for name, volume, times in files:
+            path = prefix.with_name(f"{prefix.name}_{name}")
+            save(volume, acquisition.affine, path, scaling=coded.scaling)
+            _write_sidecar(path, session, coded, times)
             written.append(path)
     return written
 
 
-def _save_coded(path: Path, coded: Coded, affine) -> None:
-    if (coded.slope, coded.inter) == (1.0, 0.0):
-        save(coded.values, affine, path)
-    else:
-        # nibabel undoes slope and intercept when it writes, so it is given what they make.
-        scaled = coded.values * coded.slope + coded.inter
-        save(scaled, affine, path, dtype=coded.values.dtype, scaling=(coded.slope, coded.inter))
-
-
-def _write_sidecar(path: Path, session: SessionSpec, coded: Coded, echo: dict) -> None:
-    inverted = session.coding.startswith("real-imag")
+def _write_sidecar(path: Path, session: SessionSpec, coded: Coded, times: dict) -> None:
     sidecar = {
-        **echo,
+        **times,
         "MagneticFieldStrength": session.b0,
         "RepetitionTime": session.repetition_time,
         "FlipAngle": FLIP_DEG,
         "MRAcquisitionType": "3D",
-        "Manufacturer": "GE" if inverted else "Siemens",
+        "Manufacturer": "GE" if session.coding.startswith("real-imag") else "Siemens",
         "ManufacturersModelName": "Simulated",
     }
     if coded.units:

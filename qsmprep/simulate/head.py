@@ -84,13 +84,8 @@ def make_head(
     Head
         Maps on a grid along the axes of the template.
     """
-    changes = dict(changes or {})
-    known = {tissue.name for tissue in anatomy.BRAIN}
-    if unknown := sorted(set(changes) - known):
-        raise RequestError(
-            f"no region {', '.join(unknown)} in a simulated head; "
-            f"choose from {', '.join(sorted(known))}"
-        )
+    changes = changes or {}
+    check_changes(changes)
     rng = None if seed is None else np.random.default_rng(seed)
     affine = np.diag((resolution,) * 3 + (1.0,))
     affine[:3, 3] = [low for low, _ in BOUNDS]
@@ -115,6 +110,16 @@ def make_head(
         brain=labels < FIRST_OUTSIDE,
         affine=affine,
     )
+
+
+def check_changes(changes: Mapping[str, float]) -> None:
+    """Raise an error that names the regions if one that is to change does not exist."""
+    known = {tissue.name for tissue in anatomy.BRAIN}
+    if unknown := sorted(set(changes) - known):
+        raise RequestError(
+            f"no region {', '.join(unknown)} in a simulated head; "
+            f"choose from {', '.join(sorted(known))}"
+        )
 
 
 def _lookup_tables() -> dict[str, np.ndarray]:
@@ -218,9 +223,7 @@ def _paint_brain(points, resolution: float):
     grey, white = _sample("grey", points), _sample("white", points)
     fluid = grey + white < 0.5
     folded = _fold(points)
-    x, y, z = folded.T
-    tentorium = -4 - 0.5 * x - 0.6 * np.maximum(-65 - y, 0)
-    cerebellum = (y < -36) & (z < tentorium)
+    cerebellum = anatomy.in_cerebellum(folded)
     # Left and middle labels; the right one of a pair follows its left one.
     first = {t.name: INDEX[t.name, "L" if t.paired else "M"] for t in anatomy.BRAIN}
     labels = np.where(
@@ -259,14 +262,15 @@ def _paint_outside(points, to_brain, resolution: float):
     (cx, cy), (rx, ry) = anatomy.NECK
     neck = np.hypot((x - cx) / rx, (y - cy) / ry)
     neck[z > anatomy.CHIN] = np.inf
-    paint("fat", (to_closed < 14) | (neck < 1))
+    reach = anatomy.LAYERS_MM
+    paint("fat", (to_closed < reach["fat"]) | (neck < 1))
     paint_shapes("fat", anatomy.FACE, 0)
-    paint("muscle", (to_closed < 10) | (neck < 0.92))
+    paint("muscle", (to_closed < reach["muscle"]) | (neck < 0.92))
     paint_shapes("muscle", anatomy.FLESH, 0)
     (cx, cy), bone, canal = anatomy.SPINE
     spine = np.hypot(x - cx, y - cy)
     paint("bone", (spine < bone) & (z < anatomy.SKULL_BASE - 8))
-    paint("bone", (to_closed < 7) & (z > anatomy.SKULL_BASE))
+    paint("bone", (to_closed < reach["bone"]) & (z > anatomy.SKULL_BASE))
     paint("fluid", (spine < canal) & (z < anatomy.SKULL_BASE))
     paint_shapes("fat", anatomy.ORBIT, 3)
     paint_shapes("fluid", anatomy.EYE, 3)

@@ -23,8 +23,8 @@ BIDSIGNORE = """*_regions.tsv
 """
 
 
-def start_truth(truth_dir: Path) -> Path:
-    """Begin the derivative dataset of the truth, and return its folder."""
+def start_truth(truth_dir: Path) -> None:
+    """Begin the derivative dataset of the truth."""
     truth_dir.mkdir(parents=True)
     write_json(
         truth_dir / "dataset_description.json",
@@ -37,8 +37,6 @@ def start_truth(truth_dir: Path) -> Path:
         },
     )
     (truth_dir / ".bidsignore").write_text(BIDSIGNORE)
-    lookup_table().to_csv(truth_dir / "dseg.tsv", sep="\t", index=False)
-    return truth_dir
 
 
 def write_truth(
@@ -153,24 +151,22 @@ def write_json(path: Path, content: Mapping) -> None:
     path.write_text(json.dumps(content, indent=2) + "\n")
 
 
-def save(values, affine, path: Path | str, *, dtype=None, scaling=None) -> None:
+def save(values, affine, path: Path | str, *, scaling=None) -> None:
     """
-    Write a volume in scanner coordinates, in its own type unless told another.
+    Write a volume in scanner coordinates, in its own type.
 
     Parameters
     ----------
     values : (X, Y, Z) or (X, Y, Z, E) array
-        What a reader gets, slope and intercept applied.
+        What is stored.
     affine : (4, 4) array
         From voxels to mm, RAS+.
     path
         The file.
-    dtype
-        Type on disk.
     scaling
-        Slope and intercept of the header.
+        Slope and intercept that a reader is to apply.
     """
-    image = nb.Nifti1Image(values, affine, dtype=dtype or values.dtype)
+    image = nb.Nifti1Image(values, affine, dtype=values.dtype)
     image.set_qform(affine, 1)
     image.set_sform(affine, 1)
     image.header.set_xyzt_units("mm", "sec")

@@ -24,9 +24,9 @@ class SignEvidence:
     skewness
         Robust skewness of susceptibility in the depth of the brain. Iron-rich nuclei and veins
         make a tail on the paramagnetic side; nothing comparable exists on the other.
-    contrast
+    contrast_ppm
         Mean susceptibility, ppm, of the fastest decaying voxels less that of all: iron and
-        deoxygenated blood shorten T2*. Not a number where R2* is missing.
+        deoxygenated blood shorten T2*. None where R2* is missing.
     sign
         1 if the field is right, -1 if it has to be inverted.
     agree
@@ -34,7 +34,7 @@ class SignEvidence:
     """
 
     skewness: float
-    contrast: float
+    contrast_ppm: float | None
     sign: int
     agree: bool
 
@@ -65,8 +65,8 @@ def judge_sign(field, mask, geometry, *, r2star=None) -> SignEvidence:
     values = chi[deep]
     low, middle, high = np.percentile(values, [0.5, 50, 99.5])
     skewness = (high + low - 2 * middle) / (high - low) if high > low else 0.0
-    votes = [skewness]
-    contrast = float("nan")
+    votes = [float(skewness)]
+    contrast = None
     if r2star is not None:
         inner = binary_erosion(deep) & (r2star > 0)
         decay = r2star[inner]
@@ -75,7 +75,7 @@ def judge_sign(field, mask, geometry, *, r2star=None) -> SignEvidence:
         votes.append(contrast / max(float(chi[inner].std()), 1e-6))
     return SignEvidence(
         skewness=float(skewness),
-        contrast=contrast,
+        contrast_ppm=contrast,
         sign=1 if sum(votes) >= 0 else -1,
         agree=len({vote >= 0 for vote in votes}) == 1,
     )

@@ -2,7 +2,7 @@
 The total field from unwrapped echoes.
 
 An algorithm is a function ``f(unwrapped, magnitude, mask, te, *, <parameters>) ->
-FieldEstimate`` in a module of its own, listed below.
+(field_hz, noise_hz)`` in a module of its own, listed below.
 """
 
 from collections.abc import Callable

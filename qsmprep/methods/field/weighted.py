@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 import math
 
 from array_api_compat import array_namespace
@@ -11,27 +10,7 @@ from qsmprep.methods.echoes.wrap import wrap
 from qsmprep.methods.statistics import median_in
 
 
-@dataclass(frozen=True)
-class FieldEstimate:
-    """
-    A field map and how far it can be trusted; all are (X, Y, Z) real arrays, zero outside.
-
-    Parameters
-    ----------
-    field_hz
-        Total field, Hz.
-    noise_hz
-        Its standard deviation, Hz, from the magnitude and the scatter of the echoes.
-    reliability
-        1 where the echoes agree as well as noise lets them, falling to 0 where they do not.
-    """
-
-    field_hz: object
-    noise_hz: object
-    reliability: object
-
-
-def weighted_field(unwrapped, magnitude, mask, te) -> FieldEstimate:
+def weighted_field(unwrapped, magnitude, mask, te):
     r"""
     Field as the inverse-variance mean over echoes (Robinson et al., 2017, doi:10.1002/nbm.3601).
 
@@ -53,7 +32,11 @@ def weighted_field(unwrapped, magnitude, mask, te) -> FieldEstimate:
 
     Returns
     -------
-    estimate : FieldEstimate
+    field_hz : (X, Y, Z) real array
+        Total field, Hz, zero outside the mask.
+    noise_hz : (X, Y, Z) real array
+        Its standard deviation, Hz, raised where the echoes disagree by more than noise lets
+        them, as they do beside air and in flowing blood; zero outside the mask.
     """
     xp = array_namespace(unwrapped, magnitude, mask)
     power = [magnitude[e, ...] ** 2 for e in range(len(te))]
@@ -67,22 +50,17 @@ def weighted_field(unwrapped, magnitude, mask, te) -> FieldEstimate:
 
     residuals = [wrap(unwrapped[e, ...] - rate * t) for e, t in enumerate(te)]
     misfit = sum(w * r**2 for w, r in zip(power, residuals, strict=True))
+    disagreement = xp.ones_like(rate)
     if len(te) > 1:
-        # With E - 1 degrees of freedom the median of chi-square is near E - 1 - 2/3 + ...: 1 here.
         sigma = math.sqrt(median_in(misfit, seen) / _median_chi2(len(te) - 1))
-        disagreement = xp.sqrt(misfit / xp.where(seen, sum(power), xp.ones_like(safe)))
-        scale = 3 * 1.4826 * median_in(disagreement, seen)
-        excess = disagreement / scale if scale > 0 else xp.zeros_like(rate)
-        reliability = xp.where(excess > 1, 1 / xp.where(excess > 1, excess, 1.0) ** 2, 1.0)
+        root = xp.sqrt(misfit / xp.where(seen, sum(power), xp.ones_like(safe)))
+        scale = 3 * 1.4826 * median_in(root, seen)
+        if scale > 0:
+            disagreement = xp.where(root > scale, (root / scale) ** 2, disagreement)
     else:
         sigma = _noise_of(magnitude[0, ...], seen)
-        reliability = xp.ones_like(rate)
-    noise = xp.where(seen, sigma / xp.sqrt(safe), 0.0)
-    return FieldEstimate(
-        rate / (2 * math.pi),
-        noise / (2 * math.pi),
-        xp.where(seen, reliability, 0.0),
-    )
+    noise = xp.where(seen, sigma / xp.sqrt(safe) * disagreement, 0.0)
+    return rate / (2 * math.pi), noise / (2 * math.pi)
 
 
 def _median_chi2(degrees: int) -> float:

@@ -18,13 +18,13 @@ def bet(
     *,
     fraction: float = 0.5,
     smoothness: float = 1.0,
-    iterations: int = 1000,
+    iterations: int = 3000,
 ):
     r"""
     Brain mask by a deformable surface (Smith, 2002, doi:10.1002/hbm.10062).
 
-    Each vertex of a sphere inside the head, with inward-to-vertex displacement :math:`s` to the
-    mean of its neighbours (normal part :math:`s_n`, tangential part :math:`s_t`), moves by
+    Each vertex of a sphere inside the head, whose displacement to the mean of its
+    neighbours is :math:`s` (normal part :math:`s_n`, tangential part :math:`s_t`), moves by
 
     .. math:: u = s_t / 2 + f_2 s_n + 0.05 f_3 l \hat{n},
 
@@ -37,7 +37,8 @@ def bet(
     3. A head cut by the field of view goes on for 30 mm beyond it, so that the cut is not rounded.
     4. Where the surface crosses itself, as its winding number tells, it grows again ten times
        smoother.
-    5. Voxels within 2 mm of the surface and above half the 90th percentile of the brain, which is
+    5. It may take more than 1000 steps, which cut and noisy heads need, and stops when at rest.
+    6. Voxels within 2 mm of the surface and above half the 90th percentile of the brain, which is
        about half the brightness of cortex and CSF, are added: the surface stops short of the edge.
 
     Parameters
@@ -52,7 +53,7 @@ def bet(
     smoothness : float
         Factor on the smoothing of the surface.
     iterations : int
-        Steps of the surface.
+        Most steps of the surface each time it grows.
 
     Returns
     -------
@@ -81,6 +82,8 @@ BLUR = 1.0
 SHADING = 60.0
 # How far a cut head goes on beyond the field of view, mm.
 MARGIN = 30.0
+# The surface is at rest if its mean radius changes by less in 50 steps, mm.
+STEADY = 0.02
 # How far the mask may grow beyond the surface, mm.
 REACH = 2.0
 
@@ -196,18 +199,23 @@ def _icosphere(subdivisions):
 
 
 def _grow(vertices, mesh, image, voxel, levels, parameters):
-    """Return the vertices, mm, after all steps."""
+    """Return the vertices, mm, when they have come to rest."""
     fraction, smoothness, iterations = parameters
     margin = np.ceil(MARGIN / voxel).astype(int)
     wide = np.pad(image, [(n, n) for n in margin], mode="edge")
     wide = np.pad(wide, 1)  # the dark end of the world
     origin = (margin + 1) * voxel
     sharp, flat = 1 / R_MIN, 1 / R_MAX
+    radius = 0.0
     for step in range(iterations):
         corners = vertices[mesh.faces]
         side = np.roll(corners, -1, axis=1) - corners
         if step % 50 == 0:
             spacing = np.linalg.norm(side, axis=2).mean()
+            before = radius
+            radius = np.linalg.norm(vertices - vertices.mean(axis=0), axis=1).mean()
+            if abs(radius - before) < STEADY:
+                break
         normal = mesh.to_vertices @ np.cross(side[:, 0], side[:, 1])
         normal /= np.linalg.norm(normal, axis=1, keepdims=True) + 1e-12
         pull = mesh.mean @ vertices - vertices

@@ -1,3 +1,5 @@
 """Referencing: the region whose mean susceptibility is called zero."""
 
-REFERENCES = ("whole-brain", "csf", "white-matter", "none")
+from qsmprep.methods.referencing.regions import REFERENCES, reference_regions, take_references
+
+__all__ = ["REFERENCES", "reference_regions", "take_references"]

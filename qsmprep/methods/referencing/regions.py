@@ -2,69 +2,120 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from scipy.ndimage import label
+
+from qsmprep.geometry import Geometry
+from qsmprep.methods.morphology import erode
+
+REFERENCES = ("whole-brain", "csf", "white-matter", "none")
 
 MIN_VOXELS = 50
 """Fewer voxels than this make no reference."""
 
+PURE = 0.9
+"""Probability above which a voxel counts as white matter."""
 
-@dataclass(frozen=True)
-class Reference:
+
+def reference_regions(mask, geometry: Geometry, *, r2star=None, white_matter=None):
     """
-    Mean susceptibility of a reference region, before it is subtracted.
+    Find the voxels of every reference that can be found.
 
     Parameters
     ----------
-    name
-        ``whole-brain``, ``csf``, ``white-matter`` or ``none``.
-    mean, sd
-        Of unreferenced susceptibility, ppm.
-    n_voxels
-        Voxels of the region.
+    mask : (X, Y, Z) boolean array
+        Where susceptibility is known. NumPy only.
+    geometry : Geometry
+        Voxel size, mm.
+    r2star : (X, Y, Z) real array, optional
+        1/s; without it there is no fluid.
+    white_matter : (X, Y, Z) real array, optional
+        Probability; without it there is no white matter.
+
+    Returns
+    -------
+    regions : dict of (X, Y, Z) boolean arrays
+        By the names in `REFERENCES`.
     """
-
-    name: str
-    mean: float
-    sd: float
-    n_voxels: int
-
-    @property
-    def usable(self) -> bool:
-        """Whether the region has voxels enough, or needs none."""
-        return self.name == "none" or self.n_voxels >= MIN_VOXELS
+    regions = {"whole-brain": mask}
+    if r2star is not None:
+        regions["csf"] = central_csf(r2star, mask, geometry)
+    if white_matter is not None:
+        # One voxel in, away from grey matter and from the surface.
+        pure = erode(white_matter > PURE, max(geometry.voxel_size), geometry)
+        regions["white-matter"] = pure & mask
+    return regions
 
 
-def measure_reference(name: str, chi, region) -> Reference:
+def take_references(chi, mask, regions, method: str):
     """
-    Return the statistics of unreferenced susceptibility in a region.
+    Measure every reference and subtract one.
 
     Parameters
     ----------
-    name
-        Name of the reference.
     chi : (X, Y, Z) real array
-        Unreferenced susceptibility, ppm. NumPy only.
-    region : (X, Y, Z) boolean array, or None
-        The region; None for the reference ``none``, which shifts nothing.
+        Susceptibility, ppm, not referenced. NumPy only.
+    mask : (X, Y, Z) boolean array
+        Where it is known.
+    regions : dict of (X, Y, Z) boolean arrays
+        What `reference_regions` found.
+    method
+        The reference to subtract. Where it has fewer than `MIN_VOXELS` voxels, the whole brain
+        takes its place, and the facts say so.
+
+    Returns
+    -------
+    referenced : (X, Y, Z) real array
+        ppm, zero outside the mask.
+    references : dict
+        For every name in `REFERENCES` its ``mean_ppm``, ``sd_ppm`` and ``n_voxels`` before any
+        subtraction, or None where it could not be taken.
+    facts : dict
+        What was subtracted: its name, and its mean and standard deviation against the whole
+        brain, as the ISMRM consensus (2024, doi:10.1002/mrm.30006) asks.
     """
-    if region is None:
-        return Reference(name, 0.0, 0.0, 0)
+    references = {name: _measure(chi, regions.get(name)) for name in REFERENCES[:-1]}
+    references["none"] = {"mean_ppm": 0.0, "sd_ppm": 0.0, "n_voxels": 0}
+    taken = method if references[method] else "whole-brain"
+    reference, whole = references[taken], references["whole-brain"]
+    if reference is None or whole is None:
+        raise ValueError(f"only {int(mask.sum())} voxels of susceptibility are known")
+    facts = {
+        "name": taken,
+        "mean_ppm": reference["mean_ppm"] - whole["mean_ppm"],
+        "sd_ppm": reference["sd_ppm"],
+        "n_voxels": reference["n_voxels"],
+        "against": "whole-brain",
+    }
+    if taken != method:
+        found = int(regions[method].sum()) if method in regions else 0
+        facts["instead_of"] = f"{method}, which has {found} voxels where {MIN_VOXELS} are needed"
+    referenced = np.where(mask, chi - np.float32(reference["mean_ppm"]), np.float32(0))
+    return referenced, references, facts
+
+
+def _measure(chi, region):
+    """Return mean and standard deviation over a region, or None where it is too small."""
+    if region is None or np.count_nonzero(region) < MIN_VOXELS:
+        return None
     values = chi[region].astype(np.float64)
-    if values.size == 0:
-        return Reference(name, float("nan"), float("nan"), 0)
-    return Reference(name, float(values.mean()), float(values.std()), int(values.size))
+    return {
+        "mean_ppm": float(values.mean()),
+        "sd_ppm": float(values.std()),
+        "n_voxels": int(values.size),
+    }
 
 
-def central_csf(r2star, mask, geometry, *, maximum: float = 5.0, half_width: float = 30.0):
+def central_csf(
+    r2star, mask, geometry: Geometry, *, maximum: float = 5.0, half_width: float = 30.0
+):
     """
-    Cerebrospinal fluid of the ventricles, from its slow decay alone.
+    Find the fluid of the ventricles by its slow decay alone.
 
-    The rule of the Johns Hopkins pipeline for SFCR+0 (Chen et al., 2019, as described for the
-    central-CSF reference): among voxels of low R2*, the three largest connected parts near the
-    centre of the brain, with all they are connected to inside the box.
+    After the rule of the Johns Hopkins toolbox for automatic CSF referencing (Chen et al.,
+    SFCR+0): among voxels of low R2*, the three largest connected parts near the centre of the
+    brain. It differs from there in that nothing outside the central box is added, so that no
+    fluid between the gyri, mixed with cortex, gets in.
 
     Parameters
     ----------
@@ -83,7 +134,6 @@ def central_csf(r2star, mask, geometry, *, maximum: float = 5.0, half_width: flo
     -------
     csf : (X, Y, Z) boolean array
     """
-    slow = mask & (r2star < maximum)
     near = np.zeros_like(mask)
     centre = [axis.mean() for axis in np.nonzero(mask)]
     near[
@@ -92,7 +142,7 @@ def central_csf(r2star, mask, geometry, *, maximum: float = 5.0, half_width: flo
             for c, h in zip(centre, geometry.voxel_size, strict=True)
         )
     ] = True
-    parts, _ = label(slow & near)
+    parts, _ = label(mask & near & (r2star < maximum))
     sizes = np.bincount(parts.ravel())
     sizes[0] = 0
     largest = np.argsort(sizes)[::-1][:3]

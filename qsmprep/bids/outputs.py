@@ -1,0 +1,114 @@
+"""Which outputs there are, what they are called and what their sidecars say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+import json
+from pathlib import Path
+
+import qsmprep
+from qsmprep.bids.derivatives import derivative_path
+
+NAMING = ("desc", "space", "label", "from", "to")
+NOT_METADATA = {*NAMING, "suffix", "extension", "seg", "stages", "facts", "needs"}
+
+
+@cache
+def output_table() -> dict[str, dict[str, dict]]:
+    """Return ``io_spec.json``: outputs of each kind of input, by the ports of the graph."""
+    return json.loads(files("qsmprep.data").joinpath("io_spec.json").read_text("utf-8"))
+
+
+def output_path(
+    kind: str, port: str, stem: str, *, atlas: str, suffix: str, extension: str
+) -> Path:
+    """
+    Return where an output goes, below the output folder.
+
+    Parameters
+    ----------
+    kind
+        ``acquisition`` or ``anatomy``.
+    port
+        Name of the output in the graph.
+    stem
+        Name of all outputs of this acquisition or anatomy.
+    atlas
+        Name of the atlas, for outputs that depend on one.
+    suffix
+        Suffix of the acquisition, by which transforms call its space.
+    extension
+        Of the file, with its dot.
+    """
+    spec = output_table()[kind][port]
+    names = {name: spec[name].format(suffix=suffix) for name in NAMING if name in spec}
+    if "from" in names:
+        names["from_"] = names.pop("from")
+    if spec.get("seg"):
+        names["seg"] = atlas
+    return derivative_path(stem, suffix=spec["suffix"], extension=extension, **names)
+
+
+def output_metadata(
+    kind: str,
+    port: str,
+    *,
+    protocol: Mapping[str, Mapping[str, object]],
+    digest: str,
+    sources: list[str],
+    facts: Mapping[str, object],
+) -> dict[str, object]:
+    """
+    Return the sidecar of an output: what it is, what made it, from what and how.
+
+    Parameters
+    ----------
+    kind, port
+        As in `output_path`.
+    protocol
+        Settings of all stages; those of the stages on the way to this output are kept.
+    digest
+        Of the whole protocol.
+    sources
+        BIDS URIs.
+    facts
+        What was found on the way; kept where the table says so.
+    """
+    spec = output_table()[kind][port]
+    return {
+        **{name: value for name, value in spec.items() if name not in NOT_METADATA},
+        "Sources": sources,
+        **(facts if spec.get("facts") else {}),
+        "GeneratedBy": {
+            "Name": "qsmprep",
+            "Version": qsmprep.__version__,
+            "ProtocolDigest": digest,
+            "Parameters": {stage: protocol[stage] for stage in spec.get("stages", [])},
+        },
+    }
+
+
+def expected_outputs(kind: str, stem: str, *, atlas: str, suffix: str, echoes: int) -> list[Path]:
+    """
+    Return the outputs that a complete run leaves, below the output folder.
+
+    Parameters
+    ----------
+    kind, stem, atlas, suffix
+        As in `output_path`; without an atlas there are no regions, and nothing from the T1w.
+    echoes
+        Number of echoes; a single one has no relaxation.
+    """
+    paths = []
+    for port, spec in output_table()[kind].items():
+        if spec.get("needs") == "atlas" and not atlas:
+            continue
+        if spec.get("needs") == "echoes" and echoes < 2:
+            continue
+        extension = spec.get("extension", ".nii.gz")
+        paths.append(
+            output_path(kind, port, stem, atlas=atlas, suffix=suffix, extension=extension)
+        )
+    return paths

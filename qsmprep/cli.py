@@ -1,0 +1,241 @@
+"""The command line: arguments to a request, errors to sentences, an exit status back."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+import json
+from pathlib import Path
+import re
+import shlex
+import sys
+import traceback
+
+import qsmprep
+from qsmprep.errors import ProtocolError, QSMPrepError, RequestError
+
+DESCRIPTION = """\
+From multi-echo gradient-echo MRI in BIDS to regional brain-iron numbers one can publish.
+
+participant  susceptibility maps, regions and a report for every acquisition of the dataset
+group        the tables of all participants in one, with an index page"""
+
+EXIT_STATUS = """\
+exit status: 0 every requested output exists; 1 some do not, the others are finished;
+2 request, protocol or dataset at fault, nothing was run; 70 a bug"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    parser = argparse.ArgumentParser(
+        prog="qsmprep",
+        description=DESCRIPTION,
+        epilog=EXIT_STATUS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("bids_dir", type=Path, help="dataset in BIDS")
+    parser.add_argument("output_dir", type=Path, help="where outputs go")
+    parser.add_argument("analysis_level", choices=["participant", "group"])
+    parser.add_argument("--version", action="version", version=f"qsmprep {qsmprep.__version__}")
+    _add_selection(parser.add_argument_group("what to process"))
+    _add_protocol(parser.add_argument_group("how to compute (changes voxels, and the digest)"))
+    _add_resources(parser.add_argument_group("with what to compute (never changes a voxel)"))
+    _add_running(parser.add_argument_group("how to run"))
+    return parser
+
+
+def _add_selection(group) -> None:
+    group.add_argument(
+        *_both("participant-label"), nargs="+", default=[], metavar="LABEL",
+        help="participants, with or without sub-; all by default",
+    )  # fmt: skip
+    group.add_argument(
+        *_both("session-label"), nargs="+", default=[], metavar="LABEL",
+        help="sessions, with or without ses-; all by default",
+    )  # fmt: skip
+    group.add_argument(
+        *_both("bids-filter-file"), type=Path, metavar="JSON",
+        help='entities to select images by, {"megre": {"acquisition": "x"}, "t1w": {...}}',
+    )  # fmt: skip
+    group.add_argument(
+        *_both("bids-database-dir"), type=Path, metavar="DIR",
+        help="keep the index of the dataset here, for large datasets",
+    )  # fmt: skip
+
+
+def _add_protocol(group) -> None:
+    group.add_argument(
+        "--protocol", default=None, metavar="NAME|FILE",
+        help="protocol that comes with qsmprep, or a TOML file (default: consensus)",
+    )  # fmt: skip
+    group.add_argument(
+        "--set", action="append", default=[], metavar="STAGE.NAME=VALUE", dest="changes",
+        help="change one setting of the protocol, such as inversion.method=tkd",
+    )  # fmt: skip
+    group.add_argument(
+        "--atlas", metavar="DIR|none",
+        help="folder of the atlas, short for --set segmentation.atlas=DIR; none makes maps only",
+    )  # fmt: skip
+
+
+def _add_resources(group) -> None:
+    group.add_argument(
+        *_both("nprocs"), *_both("n-cpus"), *_both("nthreads"), type=_positive, metavar="N",
+        help="steps that may run at once (default: all cores)",
+    )  # fmt: skip
+    group.add_argument(
+        *_both("omp-nthreads"), type=_positive, metavar="N", help="threads of each (default: 1)"
+    )
+    group.add_argument(
+        *_both("mem-mb"), "--mem", type=_memory, metavar="MB",
+        help="memory of all together; K, M, G and T are understood (default: nine tenths)",
+    )  # fmt: skip
+    group.add_argument(
+        "-w", *_both("work-dir"), type=Path, default=Path("work"), metavar="DIR",
+        help="intermediate results; a second run goes on from there (default: ./work)",
+    )  # fmt: skip
+
+
+def _add_running(group) -> None:
+    group.add_argument("--dry-run", action="store_true", help="print the plan and stop")
+    group.add_argument(
+        *_both("reports-only"), action="store_true", help="only write the pages anew"
+    )
+    group.add_argument(
+        *_both("clean-workdir"), action="store_true", help="forget intermediate results first"
+    )
+    group.add_argument(
+        *_both("stop-on-first-crash"), action="store_true", help="one failure ends all"
+    )
+    group.add_argument(
+        *_both("write-graph"),
+        action="store_true",
+        help="draw the graph into logs/ (needs graphviz)",
+    )
+    group.add_argument(
+        *_both("use-plugin"), *_both("nipype-plugin-file"), type=Path, metavar="JSON",
+        help="name and arguments of a nipype plugin, for clusters",
+    )  # fmt: skip
+    group.add_argument(
+        "-v", "--verbose", action="store_true", help="show the traceback of an error"
+    )
+
+
+def _both(name: str) -> list[str]:
+    """Return the two spellings BIDS Apps know."""
+    return list(dict.fromkeys([f"--{name}", f"--{name.replace('-', '_')}"]))
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return number
+
+
+def _memory(text: str) -> int:
+    match = re.fullmatch(r"(\d+)\s*([KMGT]?)B?", text.strip().upper())
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text} is no amount of memory, such as 16000 or 16G")
+    power = {"K": -1, "": 0, "M": 0, "G": 1, "T": 2}[match[2]]
+    return max(int(int(match[1]) * 1024.0**power), 1)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program and return its exit status."""
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    options = parser().parse_args(arguments)
+    try:
+        return int(_dispatch(options, command=shlex.join(["qsmprep", *arguments])))
+    except QSMPrepError as error:
+        if options.verbose:
+            traceback.print_exc()
+        print(f"qsmprep: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("qsmprep: interrupted; the same command goes on from here", file=sys.stderr)
+        return 130
+    except Exception:  # noqa: BLE001 - whatever it is, it is our fault and has to be said
+        traceback.print_exc()
+        print(
+            f"qsmprep {qsmprep.__version__}: this is a bug; please report it with the lines above",
+            file=sys.stderr,
+        )
+        return 70
+
+
+def _dispatch(options: argparse.Namespace, command: str) -> int:
+    if options.analysis_level == "group":
+        from qsmprep.group.run import run_group
+
+        return run_group(options.output_dir)
+
+    from qsmprep.run import dry_run, rebuild_reports, run_participants
+
+    request = _request(options, command)
+    if options.dry_run:
+        return dry_run(request)
+    if options.reports_only:
+        return rebuild_reports(request)
+    return run_participants(request)
+
+
+def _request(options: argparse.Namespace, command: str):
+    from qsmprep.protocol import DEFAULT, Protocol
+    from qsmprep.run import Request
+
+    changes = list(options.changes)
+    if options.atlas:
+        changes.append(f"segmentation.atlas={json.dumps(options.atlas)}")
+    if options.protocol is not None and not options.protocol:
+        raise ProtocolError("--protocol: give a name or a file")
+    return Request(
+        bids_dir=options.bids_dir.absolute(),
+        out_dir=options.output_dir.absolute(),
+        protocol=Protocol.read(options.protocol or DEFAULT, changes),
+        resources=_resources(options),
+        participants=tuple(options.participant_label),
+        sessions=tuple(options.session_label),
+        filters=_read_json(options.bids_filter_file, "--bids-filter-file"),
+        database_dir=options.bids_database_dir,
+        plugin=_read_json(options.use_plugin, "--use-plugin"),
+        stop_on_first_crash=options.stop_on_first_crash,
+        write_graph=options.write_graph,
+        clean_work_dir=options.clean_workdir,
+        command=command,
+    )
+
+
+def _resources(options: argparse.Namespace):
+    from dataclasses import replace
+
+    from qsmprep.resources import Resources
+
+    work_dir = options.work_dir.absolute()
+    if work_dir.is_relative_to(options.bids_dir.absolute()) and not work_dir.is_relative_to(
+        options.bids_dir.absolute() / "derivatives"
+    ):
+        raise RequestError(f"{work_dir}: the work folder lies in the dataset; give another by -w")
+    given = {
+        name: value
+        for name in ("nprocs", "omp_nthreads", "mem_mb")
+        if (value := getattr(options, name)) is not None
+    }
+    return replace(Resources.of_machine(work_dir), **given)
+
+
+def _read_json(path: Path | None, option: str) -> dict:
+    if path is None:
+        return {}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RequestError(f"{option} {path}: cannot be read as JSON ({error})") from error
+    if not isinstance(content, dict):
+        raise RequestError(f"{option} {path}: holds no JSON object")
+    return content
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,53 @@
+"""Referencing as a Nipype interface."""
+
+from pathlib import Path
+
+from nipype.interfaces.base import (
+    BaseInterfaceInputSpec,
+    File,
+    SimpleInterface,
+    TraitedSpec,
+    isdefined,
+    traits,
+)
+
+from qsmprep.geometry import Geometry
+from qsmprep.interfaces._nifti import load, load_mask, save_like
+from qsmprep.methods.referencing import REFERENCES, reference_regions, take_references
+
+
+class _ReferenceInputSpec(BaseInterfaceInputSpec):
+    chi = File(exists=True, mandatory=True, desc="susceptibility, ppm, not referenced")
+    mask = File(exists=True, mandatory=True, desc="where it is known")
+    r2star = File(exists=True, desc="R2*, 1/s")
+    white_matter = File(exists=True, desc="probability of white matter in GRE space")
+    method = traits.Enum(*REFERENCES, mandatory=True, desc="the region to call zero")
+
+
+class _ReferenceOutputSpec(TraitedSpec):
+    chi = File(exists=True, desc="susceptibility, ppm, referenced")
+    references = traits.Dict(desc="mean_ppm, sd_ppm and n_voxels of every reference, or None")
+    facts = traits.Dict(desc="what was subtracted: Reference")
+
+
+class Reference(SimpleInterface):
+    """Measure every reference, and subtract the one the protocol names."""
+
+    input_spec = _ReferenceInputSpec
+    output_spec = _ReferenceOutputSpec
+
+    def _run_interface(self, runtime):
+        chi, image = load(self.inputs.chi)
+        mask = load_mask(self.inputs.mask)
+        optional = {
+            name: load(getattr(self.inputs, name))[0]
+            for name in ("r2star", "white_matter")
+            if isdefined(getattr(self.inputs, name))
+        }
+        regions = reference_regions(mask, Geometry.from_affine(image.affine), **optional)
+        referenced, references, facts = take_references(chi, mask, regions, self.inputs.method)
+        path = Path(runtime.cwd) / "referenced.nii.gz"
+        self._results["chi"] = save_like(referenced, image, path)
+        self._results["references"] = references
+        self._results["facts"] = {"Reference": facts}
+        return runtime

@@ -1,0 +1,265 @@
+"""What is computed: the settings that change voxels, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from hashlib import sha256
+from importlib.resources import files
+from inspect import Parameter, signature
+import json
+from pathlib import Path
+import tomllib
+from typing import Literal, get_args, get_type_hints
+
+from qsmprep.errors import ProtocolError
+from qsmprep.methods.background import BACKGROUND_REMOVALS
+from qsmprep.methods.echoes import OFFSETS
+from qsmprep.methods.field import FIELD_FITS
+from qsmprep.methods.inversion import INVERSIONS
+from qsmprep.methods.masking import BRAIN_MASKS
+from qsmprep.methods.relaxometry import RELAXOMETRY
+from qsmprep.methods.unwrapping import UNWRAPPERS
+
+Value = str | float | int | bool
+
+ALGORITHMS: dict[str, Mapping[str, Callable]] = {
+    "masking": BRAIN_MASKS,
+    "offset": OFFSETS,
+    "unwrapping": UNWRAPPERS,
+    "field": FIELD_FITS,
+    "relaxometry": RELAXOMETRY,
+    "background": BACKGROUND_REMOVALS,
+    "inversion": INVERSIONS,
+}
+"""The stages that have a choice of algorithms, in the order of the flow."""
+
+DEFAULT = "consensus"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One algorithm with all of its parameters, defaults included."""
+
+    method: str
+    params: dict[str, Value]
+
+    @classmethod
+    def read(cls, stage: str, table: Mapping[str, Value]) -> Stage:
+        """Check a table of a protocol against the signature of the algorithm it names."""
+        algorithms = ALGORITHMS[stage]
+        method = table.get("method", next(iter(algorithms)))
+        if method not in algorithms:
+            raise ProtocolError(
+                f"[{stage}] method = {json.dumps(method)}: choose {' or '.join(algorithms)}"
+            )
+        defaults = parameters(algorithms[str(method)])
+        given = {name: value for name, value in table.items() if name != "method"}
+        for name in given.keys() - defaults.keys():
+            takes = ", ".join(defaults) or "no parameters"
+            raise ProtocolError(f"[{stage}] {name}: {method} takes {takes}")
+        checked = {n: _like(f"[{stage}] {n}", v, defaults[n]) for n, v in given.items()}
+        return cls(str(method), defaults | checked)
+
+
+def parameters(algorithm: Callable) -> dict[str, Value]:
+    """Return the parameters of an algorithm that a protocol sets, with their defaults."""
+    return {
+        name: parameter.default
+        for name, parameter in signature(algorithm).parameters.items()
+        if parameter.kind is Parameter.KEYWORD_ONLY and parameter.default is not Parameter.empty
+    }
+
+
+def needed_arrays(algorithm: Callable) -> list[str]:
+    """Return the arrays an algorithm needs besides those that all of its stage take."""
+    return [
+        name
+        for name, parameter in signature(algorithm).parameters.items()
+        if parameter.kind is Parameter.KEYWORD_ONLY and parameter.default is Parameter.empty
+    ]
+
+
+@dataclass(frozen=True)
+class Phase:
+    """
+    Which way the phase turns.
+
+    Parameters
+    ----------
+    sign
+        ``auto`` lets the tissue decide, ``as-is`` and ``inverted`` overrule it.
+    """
+
+    sign: Literal["auto", "as-is", "inverted"] = "auto"
+
+
+@dataclass(frozen=True)
+class Referencing:
+    """
+    What zero means in the susceptibility map; tables hold all references anyway.
+
+    Parameters
+    ----------
+    method
+        The region whose mean is subtracted.
+    """
+
+    method: Literal["whole-brain", "csf", "white-matter", "none"] = "whole-brain"
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """
+    Which labels, and how they get there.
+
+    Parameters
+    ----------
+    atlas
+        Folder of the atlas, or ``none`` to make maps without regions.
+    spacing
+        Edge of a voxel in nonlinear registrations, mm.
+    seed
+        Seed of the registrations' sampling.
+    """
+
+    atlas: str = ""
+    spacing: float = 2.0
+    seed: int = 1
+
+
+SETTINGS = {"phase": Phase, "referencing": Referencing, "segmentation": Segmentation}
+"""The stages that have settings but no choice of algorithms."""
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """The settings shared by every site of a study; one field per stage."""
+
+    name: str
+    phase: Phase
+    masking: Stage
+    offset: Stage
+    unwrapping: Stage
+    field: Stage
+    relaxometry: Stage
+    background: Stage
+    inversion: Stage
+    referencing: Referencing
+    segmentation: Segmentation
+
+    @classmethod
+    def read(cls, source: str | Path = DEFAULT, changes: Sequence[str] = ()) -> Protocol:
+        """
+        Read and check a protocol; what it leaves out takes the default of its algorithm.
+
+        Parameters
+        ----------
+        source
+            Name of a protocol that comes with qsmprep, or a TOML file.
+        changes
+            Single settings that overrule it, ``stage.name=value``.
+
+        Raises
+        ------
+        ProtocolError
+            If something in it does not exist or is of the wrong kind.
+        """
+        name, tables = _read_tables(source)
+        for change in changes:
+            _apply(change, tables)
+        stages = [field.name for field in fields(cls) if field.name != "name"]
+        for stage, table in tables.items():
+            if stage not in stages or not isinstance(table, dict):
+                raise ProtocolError(f"[{stage}]: no such stage; there are {', '.join(stages)}")
+        read = {stage: Stage.read(stage, tables.get(stage, {})) for stage in ALGORITHMS}
+        plain = {stage: _read_settings(stage, tables.get(stage, {})) for stage in SETTINGS}
+        return cls(name=name, **read, **plain)  # type: ignore[arg-type]
+
+    def with_atlas(self, name: str) -> Protocol:
+        """Return the same protocol with an atlas known by what it is, not by where it lies."""
+        return replace(self, segmentation=replace(self.segmentation, atlas=name))
+
+    @property
+    def stages(self) -> dict[str, dict[str, Value]]:
+        """All settings as flat tables, one per stage."""
+        tables = {k: v for k, v in asdict(self).items() if k != "name"}
+        return {
+            stage: {"method": table["method"], **table["params"]} if "params" in table else table
+            for stage, table in tables.items()
+        }
+
+    def digest(self) -> str:
+        """Return a fingerprint that is equal for equal settings, on any machine."""
+        return sha256(json.dumps(self.stages, sort_keys=True).encode()).hexdigest()[:12]
+
+    def to_toml(self) -> str:
+        """Return the protocol as the file that would give it, nothing left to defaults."""
+        lines = [f"# {self.name}, digest {self.digest()}"]
+        for stage, table in self.stages.items():
+            lines += ["", f"[{stage}]"]
+            # A JSON string or number is one in TOML too.
+            lines += [f"{name} = {json.dumps(value)}" for name, value in table.items()]
+        return "\n".join(lines) + "\n"
+
+
+def presets() -> list[str]:
+    """Return the names of the protocols that come with qsmprep."""
+    folder = files("qsmprep.data").joinpath("protocols")
+    return sorted(p.name.removesuffix(".toml") for p in folder.iterdir() if ".toml" in p.name)
+
+
+def _read_tables(source: str | Path) -> tuple[str, dict[str, dict[str, Value]]]:
+    if str(source) in presets():
+        text = files("qsmprep.data").joinpath(f"protocols/{source}.toml").read_text("utf-8")
+    else:
+        try:
+            text = Path(source).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            raise ProtocolError(
+                f"{source}: neither a protocol file nor one of {', '.join(presets())}"
+            ) from None
+    try:
+        return Path(source).stem, tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ProtocolError(f"{source}: not readable as TOML ({error}); correct it") from error
+
+
+def _apply(change: str, tables: dict[str, dict[str, Value]]) -> None:
+    """Overrule one setting; another method comes with its own defaults."""
+    key, equals, text = change.partition("=")
+    stage, dot, name = key.strip().partition(".")
+    if not (equals and dot):
+        raise ProtocolError(f"--set {change}: write it as stage.name=value")
+    try:
+        value = tomllib.loads(f"value = {text.strip()}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()  # a word needs no quotes on a command line
+    table = tables.setdefault(stage, {})
+    if name == "method" and table.get("method") != value:
+        table.clear()
+    table[name] = value
+
+
+def _read_settings(stage: str, table: Mapping[str, Value]) -> object:
+    kind = SETTINGS[stage]
+    defaults = {field.name: field.default for field in fields(kind)}
+    for name in table.keys() - defaults.keys():
+        raise ProtocolError(f"[{stage}] {name}: {stage} takes {', '.join(defaults)}")
+    for name, hint in get_type_hints(kind).items():
+        choices = get_args(hint)
+        if choices and table.get(name, choices[0]) not in choices:
+            raise ProtocolError(
+                f"[{stage}] {name} = {json.dumps(table[name])}: choose {' or '.join(choices)}"
+            )
+    return kind(**{n: _like(f"[{stage}] {n}", v, defaults[n]) for n, v in table.items()})  # type: ignore[arg-type]
+
+
+def _like(where: str, value: Value, default: Value) -> Value:
+    """Return `value` if it is of the kind of `default`; whole numbers do for any number."""
+    if type(value) is type(default):
+        return value
+    if isinstance(default, float) and type(value) is int:
+        return float(value)
+    kinds = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}
+    raise ProtocolError(f"{where} = {json.dumps(value)}: {kinds[type(default)]} is needed")

@@ -1,0 +1,287 @@
+"""The whole graph: every acquisition of every participant, each anatomy once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from nipype.interfaces.utility import Merge
+from nipype.pipeline import engine as pe
+
+from qsmprep.bids.atlas import Atlas
+from qsmprep.bids.derivatives import bids_uri
+from qsmprep.bids.models import Acquisition, Anatomy
+from qsmprep.interfaces.derivatives import SaveDerivatives
+from qsmprep.interfaces.figures import DrawFigures, SaveFigures
+from qsmprep.interfaces.quality import MeasureQuality
+from qsmprep.interfaces.registration import ApplyTransforms
+from qsmprep.protocol import Protocol
+from qsmprep.workflows.anatomy import init_anatomy_wf, init_coregistration_wf
+from qsmprep.workflows.background import init_background_wf
+from qsmprep.workflows.echoes import init_echoes_wf
+from qsmprep.workflows.field import init_field_wf
+from qsmprep.workflows.inversion import init_inversion_wf
+from qsmprep.workflows.referencing import init_referencing_wf
+from qsmprep.workflows.regions import init_regions_wf
+from qsmprep.workflows.relaxometry import init_relaxometry_wf
+from qsmprep.workflows.segmentation import init_segmentation_wf
+
+
+@dataclass(frozen=True)
+class Study:
+    """
+    What all graphs of a run share.
+
+    Parameters
+    ----------
+    bids_dir, out_dir
+        Dataset and output folder.
+    protocol
+        All settings.
+    atlas
+        Labelled heads, or None for maps without regions.
+    """
+
+    bids_dir: Path
+    out_dir: Path
+    protocol: Protocol
+    atlas: Atlas | None
+
+    @property
+    def regions(self) -> list[tuple[int, str, str]]:
+        """Labels of the atlas as plain rows."""
+        regions = self.atlas.regions if self.atlas else ()
+        return [(region.index, region.name, region.hemisphere) for region in regions]
+
+
+def build(study: Study, acquisitions: tuple[Acquisition, ...], work_dir: Path) -> pe.Workflow:
+    """Return the graph that makes every output of the acquisitions."""
+    workflow = pe.Workflow(name="qsmprep_wf", base_dir=str(work_dir))
+    anatomies: dict[str, pe.Workflow] = {}
+    for acquisition in acquisitions:
+        graph = build_acquisition(study, acquisition)
+        workflow.add_nodes([graph])
+        anatomy = acquisition.t1w
+        if anatomy is None or study.atlas is None:
+            continue
+        if anatomy.key not in anatomies:
+            anatomies[anatomy.key] = build_anatomy(study, anatomy, study.atlas)
+        workflow.connect([
+            (anatomies[anatomy.key], graph, [
+                (f"anatomy_wf.outputnode.{port}", f"coregistration_wf.inputnode.{port}")
+                for port in ("t1w_brain", "csf", "gm", "wm")
+            ]),
+            (anatomies[anatomy.key], graph, [
+                ("anatomy_wf.outputnode.t1w_to_template", "template_route.in2"),
+                ("anatomy_wf.outputnode.template", "template_chi.reference"),
+                ("segmentation_wf.outputnode.dseg", "regions_wf.inputnode.dseg_t1w"),
+            ]),
+        ])  # fmt: skip
+    return workflow
+
+
+def build_anatomy(study: Study, anatomy: Anatomy, atlas: Atlas) -> pe.Workflow:
+    """Return the graph of one T1w, named for it, with its outputs saved."""
+    settings = study.protocol.segmentation
+    common = {"seed": settings.seed, "spacing": settings.spacing}
+    workflow = pe.Workflow(name=anatomy.name_safe)
+    prepare = init_anatomy_wf(**common)
+    prepare.inputs.inputnode.t1w = str(anatomy.path)
+    segment = init_segmentation_wf(atlas=atlas, **common)
+    save = _sink(study, "anatomy", anatomy.stem, sources=[anatomy.path])
+
+    workflow.connect([
+        (prepare, segment, [
+            ("outputnode.t1w_brain", "inputnode.t1w_brain"),
+            ("outputnode.brain_mask", "inputnode.brain_mask"),
+        ]),
+        (prepare, save, [
+            (f"outputnode.{port}", port)
+            for port in (
+                "t1w_preproc", "brain_mask", "csf", "gm", "wm", "t1w_to_template",
+                "template_to_t1w",
+            )
+        ]),
+        (segment, save, [("outputnode.dseg", "dseg")]),
+    ])  # fmt: skip
+    return workflow
+
+
+def build_acquisition(study: Study, acquisition: Acquisition) -> pe.Workflow:
+    """Return the graph of one acquisition, named for it, with its outputs and figures saved."""
+    workflow = pe.Workflow(name=acquisition.name_safe)
+    maps = _connect_maps(workflow, study.protocol, acquisition)
+    save = _sink(
+        study,
+        "acquisition",
+        acquisition.stem,
+        sources=[path for part in acquisition.parts.values() for path in part],
+        suffix=acquisition.suffix,
+        known=_known(study, acquisition),
+    )
+    facts = pe.Node(Merge(4), name="facts")
+    quality = pe.Node(MeasureQuality(), name="quality")
+    draw = pe.Node(DrawFigures(regions=study.regions), name="draw")
+    keep = pe.Node(SaveFigures(out_dir=str(study.out_dir), stem=acquisition.stem), name="keep")
+
+    for number, graph in enumerate(("echoes_wf", "field_wf", "inversion_wf", "referencing_wf"), 1):
+        workflow.connect(workflow.get_node(graph), "outputnode.facts", facts, f"in{number}")
+    workflow.connect([(facts, save, [("out", "facts")]), (facts, quality, [("out", "facts")])])
+    for port, (graph, field) in maps.items():
+        workflow.connect(graph, f"outputnode.{field}", save, port)
+    for node, ports in (
+        (quality, {"noise": "noise", "local": "local_field"}),
+        (draw, {"noise": "noise", "local": "local_field", "field_hz": "total_field"}),
+    ):
+        ports |= {port: port for port in ("brain_mask", "trusted_mask", "chi")}
+        for port, output in ports.items():
+            graph, field = maps[output]
+            workflow.connect(graph, f"outputnode.{field}", node, port)
+    if "r2star" in maps:
+        workflow.connect(maps["r2star"][0], "outputnode.r2star", draw, "r2star")
+    workflow.connect([
+        (workflow.get_node("echoes_wf"), draw, [("outputnode.combined", "magnitude")]),
+        (quality, save, [("quality", "quality")]),
+        (draw, keep, [("figures", "figures")]),
+    ])  # fmt: skip
+    if acquisition.t1w and study.atlas:
+        _connect_regions(workflow, study, study.atlas, acquisition)
+    return workflow
+
+
+def _connect_maps(workflow: pe.Workflow, protocol: Protocol, acquisition: Acquisition) -> dict:
+    """Chain the stages from echoes to referenced susceptibility; return who makes which map."""
+    te = acquisition.echo_times
+    first, second = acquisition.parts.values()
+    echoes = init_echoes_wf(cartesian="real" in acquisition.parts, te=te, masking=protocol.masking)
+    echoes.inputs.inputnode.first = [str(path) for path in first]
+    echoes.inputs.inputnode.second = [str(path) for path in second]
+    if acquisition.phase_units:
+        echoes.inputs.inputnode.units = acquisition.phase_units
+    field = init_field_wf(
+        te=te,
+        b0=acquisition.b0,
+        phase=protocol.phase,
+        offset=protocol.offset,
+        unwrapping=protocol.unwrapping,
+        field=protocol.field,
+    )
+    background = init_background_wf(stage=protocol.background)
+    inversion = init_inversion_wf(stage=protocol.inversion)
+    referencing = init_referencing_wf(referencing=protocol.referencing)
+
+    workflow.connect([
+        (echoes, field, [
+            ("outputnode.phase", "inputnode.phase"),
+            ("outputnode.magnitude", "inputnode.magnitude"),
+            ("outputnode.trusted_mask", "inputnode.mask"),
+        ]),
+        (echoes, background, [("outputnode.trusted_mask", "inputnode.mask")]),
+        (echoes, inversion, [("outputnode.combined", "inputnode.magnitude")]),
+        (field, background, [("outputnode.field", "inputnode.field")]),
+        (field, inversion, [("outputnode.noise", "inputnode.noise")]),
+        (background, inversion, [
+            ("outputnode.local", "inputnode.field"), ("outputnode.mask", "inputnode.mask"),
+        ]),
+        (background, referencing, [("outputnode.mask", "inputnode.mask")]),
+        (inversion, referencing, [("outputnode.chi", "inputnode.chi")]),
+    ])  # fmt: skip
+    maps = {
+        "brain_mask": (echoes, "brain_mask"),
+        "trusted_mask": (background, "mask"),
+        "total_field": (field, "field_hz"),
+        "noise": (field, "noise"),
+        "local_field": (background, "local"),
+        "chi": (referencing, "chi"),
+    }
+    if len(te) > 1:  # a single echo does not decay
+        relaxometry = init_relaxometry_wf(te=te, stage=protocol.relaxometry)
+        workflow.connect([
+            (echoes, relaxometry, [
+                ("outputnode.magnitude", "inputnode.magnitude"),
+                ("outputnode.brain_mask", "inputnode.mask"),
+            ]),
+            (relaxometry, field, [("outputnode.r2star", "inputnode.r2star")]),
+            (relaxometry, referencing, [("outputnode.r2star", "inputnode.r2star")]),
+        ])  # fmt: skip
+        maps |= {name: (relaxometry, name) for name in ("r2star", "t2star")}
+    return maps
+
+
+def _connect_regions(
+    workflow: pe.Workflow, study: Study, atlas: Atlas, acquisition: Acquisition
+) -> None:
+    """Add what needs the T1w: registration, white matter, regions and the template."""
+    coregistration = init_coregistration_wf(seed=study.protocol.segmentation.seed)
+    regions = init_regions_wf(atlas=atlas)
+    regions.inputs.inputnode.entities = {
+        "subject": acquisition.participant,
+        "session": acquisition.session or "",
+        "acquisition": acquisition.labels["acquisition"],
+        "run": acquisition.labels["run"],
+    }
+    route = pe.Node(Merge(2), name="template_route")
+    template_chi = pe.Node(ApplyTransforms(interpolation="linear"), name="template_chi")
+    echoes, referencing, background, inversion, save, draw = (
+        workflow.get_node(name)
+        for name in (
+            "echoes_wf", "referencing_wf", "background_wf", "inversion_wf", "save", "draw",
+        )
+    )  # fmt: skip
+    relaxometry = workflow.get_node("relaxometry_wf")
+    if relaxometry:
+        workflow.connect(relaxometry, "outputnode.r2star", regions, "inputnode.r2star")
+    workflow.connect([
+        (echoes, coregistration, [
+            ("outputnode.combined", "inputnode.magnitude"),
+            ("outputnode.brain_mask", "inputnode.gre_brain_mask"),
+        ]),
+        (coregistration, referencing, [("outputnode.wm", "inputnode.white_matter")]),
+        (coregistration, regions, [("outputnode.t1w_to_gre", "inputnode.t1w_to_gre")]),
+        (coregistration, route, [("outputnode.gre_to_t1w", "in1")]),
+        (coregistration, draw, [("outputnode.t1w_brain", "t1w_brain")]),
+        (coregistration, save, [
+            ("outputnode.t1w_to_gre", "t1w_to_gre"), ("outputnode.gre_to_t1w", "gre_to_t1w"),
+        ]),
+        (echoes, regions, [("outputnode.brain_mask", "inputnode.brain_mask")]),
+        (background, regions, [("outputnode.mask", "inputnode.trusted_mask")]),
+        (inversion, regions, [("outputnode.chi", "inputnode.chi")]),
+        (referencing, regions, [("outputnode.references", "inputnode.references")]),
+        (referencing, template_chi, [("outputnode.chi", "image")]),
+        (route, template_chi, [("out", "transforms")]),
+        (regions, draw, [("outputnode.dseg", "dseg"), ("outputnode.table", "table")]),
+        (regions, save, [("outputnode.dseg", "dseg"), ("outputnode.table", "regions")]),
+        (template_chi, save, [("resampled", "template_chi")]),
+    ])  # fmt: skip
+
+
+def _sink(study: Study, kind: str, stem: str, *, sources: list[Path], **inputs) -> pe.Node:
+    protocol = study.protocol
+    return pe.Node(
+        SaveDerivatives(
+            kind,
+            out_dir=str(study.out_dir),
+            stem=stem,
+            atlas=study.atlas.name if study.atlas else "",
+            regions=study.regions,
+            protocol=protocol.stages,
+            digest=protocol.digest(),
+            sources=[bids_uri(path, study.bids_dir) for path in sources],
+            **inputs,
+        ),
+        name="save",
+    )
+
+
+def _known(study: Study, acquisition: Acquisition) -> dict[str, object]:
+    """Return what sidecars tell of an acquisition before anything is computed."""
+    known: dict[str, object] = {
+        "EchoTimes": list(acquisition.echo_times),
+        "MagneticFieldStrength": acquisition.b0,
+        "Notes": list(acquisition.notes),
+    }
+    if acquisition.t1w:
+        known["T1w"] = bids_uri(acquisition.t1w.path, study.bids_dir)
+    if study.atlas:
+        known["Atlas"] = {"Name": study.atlas.name, "License": study.atlas.license}
+    return known

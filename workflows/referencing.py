@@ -1,0 +1,51 @@
+"""From susceptibility to susceptibility against something."""
+
+from nipype.pipeline import engine as pe
+
+from qsmprep.interfaces.referencing import Reference
+from qsmprep.protocol import Referencing
+from qsmprep.workflows._graph import open_graph
+
+
+def init_referencing_wf(*, referencing: Referencing, name: str = "referencing_wf") -> pe.Workflow:
+    """
+    Measure all references, and subtract one.
+
+    Parameters
+    ----------
+    referencing
+        Which one.
+    name
+        Name of the workflow.
+
+    Inputs
+    ------
+    chi
+        Susceptibility, ppm, not referenced.
+    mask
+        Where it is known.
+    r2star
+        R2*, 1/s; shows the fluid; optional.
+    white_matter
+        Probability of white matter; optional.
+
+    Outputs
+    -------
+    chi
+        Susceptibility, ppm, against the reference.
+    references
+        Mean, standard deviation and voxels of every reference, before any subtraction.
+    facts
+        What was subtracted.
+    """
+    inputs = ["chi", "mask", "r2star", "white_matter"]
+    workflow, inputnode, outputnode = open_graph(name, inputs, ["chi", "references", "facts"])
+    reference = pe.Node(Reference(method=referencing.method), name="reference")
+
+    workflow.connect([
+        (inputnode, reference, [(field, field) for field in inputs]),
+        (reference, outputnode, [
+            ("chi", "chi"), ("references", "references"), ("facts", "facts"),
+        ]),
+    ])  # fmt: skip
+    return workflow
