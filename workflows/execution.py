@@ -15,6 +15,7 @@ from nipype import config
 from nipype.pipeline import engine as pe
 
 from qsmprep.resources import Resources
+from qsmprep.workflows.pool import Pool
 
 SENTENCE = re.compile(r"^(?:\s*)qsmprep\.errors\.\w+: (?P<text>.+)$", re.MULTILINE)
 LAST_ERROR = re.compile(r"^\s*(?P<text>\w[\w.]*(?:Error|Exception)\b.*)$", re.MULTILINE)
@@ -90,15 +91,14 @@ def _configure(crash_dir: Path, stop_on_first_crash: bool) -> None:
 def _local_plugin(resources: Resources) -> dict[str, object]:
     if resources.nprocs == 1:
         return {"plugin": "Linear", "plugin_args": {"status_callback": _tell}}
-    return {
-        "plugin": "MultiProc",
-        "plugin_args": {
-            "n_procs": resources.nprocs,
-            "memory_gb": resources.mem_mb / 1024,
-            "raise_insufficient": False,
-            "status_callback": _tell,
-        },
+    arguments = {
+        "n_procs": resources.nprocs,
+        "memory_gb": resources.mem_mb / 1024,
+        "raise_insufficient": False,
+        "status_callback": _tell,
+        "mp_context": "forkserver",  # a fork of a process with threads may hang
     }
+    return {"plugin": Pool(plugin_args=arguments)}
 
 
 def _tell(node, status) -> None:

@@ -56,6 +56,7 @@ class _BrainMaskInputSpec(BaseInterfaceInputSpec):
     t1w = File(exists=True, mandatory=True, desc="T1w without shading")
     template_t1w = File(exists=True, mandatory=True, desc="template without skull")
     template_mask = File(exists=True, mandatory=True, desc="its brain mask")
+    spacing = traits.Float(2.0, usedefault=True, desc="edge of a voxel during registration, mm")
     seed = traits.Int(mandatory=True, desc="seed of the registration's sampling")
 
 
@@ -85,22 +86,24 @@ class BrainMask(SimpleInterface):
     def _carried(self, t1w, image: nb.Nifti1Image, prefix: str):
         """Return the template's mask on the T1w's grid."""
         ants = seeded_ants(self.inputs.seed)
+        spacing = self.inputs.spacing
         head = to_ants(ants, t1w, image.affine)
         array, template = load(self.inputs.template_t1w)
         inside = to_ants(ants, load_mask(self.inputs.template_mask), template.affine)
-        # The template is the fixed image, because only there is known where to look:
-        # up to 4 mm off its brain, where the metric sees the rim but neither skull nor scalp.
-        fixed = working_image(ants, to_ants(ants, array, template.affine), inside, 2.0)
+        # The template is the fixed image, because only there is known where to look: one voxel
+        # off its brain. A wider rim holds scalp, which drew the brain's surface inwards.
+        fixed = working_image(ants, to_ants(ants, array, template.affine), inside, spacing)
         around = ants.resample_image(inside, fixed.spacing, use_voxels=False, interp_type=1)
-        moving = working_image(ants, head, head.new_image_like(np.ones_like(t1w)), 2.0)
+        moving = working_image(ants, head, head.new_image_like(np.ones_like(t1w)), spacing)
         found = ants.registration(
             fixed,
             moving,
             "SyN",
-            mask=ants.iMath(around, "MD", 2),
+            mask=ants.iMath(around, "MD", 1),
             mask_all_stages=True,
             syn_metric="CC",
-            syn_sampling=4,
+            syn_sampling=2,
+            reg_iterations=(40, 20, 5),
             write_composite_transform=True,
             outprefix=prefix,
         )

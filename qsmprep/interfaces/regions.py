@@ -136,9 +136,7 @@ def reference_means(references: dict) -> dict[str, float]:
     return {**means, "none": 0.0}
 
 
-def tabulate(
-    rows: list[Row], atlas: str, entities: dict
-) -> pd.DataFrame:
+def tabulate(rows: list[Row], atlas: str, entities: dict) -> pd.DataFrame:
     """
     Return the table of map, reference, unit and statistics.
 

@@ -16,7 +16,14 @@ from nipype.interfaces.base import (
 
 from qsmprep.geometry import Geometry
 from qsmprep.interfaces._nifti import load, load_labels, save_like
-from qsmprep.interfaces.registration import masked, resample, seeded_ants, to_ants, working_image
+from qsmprep.interfaces.registration import (
+    masked,
+    resample,
+    seeded_ants,
+    syn,
+    to_ants,
+    working_image,
+)
 from qsmprep.methods.segmentation import labelled_brain, majority_vote, stripped_brain
 
 
@@ -47,7 +54,8 @@ class CarryLabels(SimpleInterface):
         brain = stripped_brain(t1w, voxel_size)
         if brain is None:
             brain = labelled_brain(dseg, voxel_size)
-        found = ants.registration(
+        to_participant, _ = syn(
+            ants,
             masked(ants, self.inputs.t1w_brain, self.inputs.brain_mask, self.inputs.spacing),
             working_image(
                 ants,
@@ -55,16 +63,14 @@ class CarryLabels(SimpleInterface):
                 to_ants(ants, brain, image.affine),
                 self.inputs.spacing,
             ),
-            "SyN",
-            write_composite_transform=True,
-            outprefix=str(Path(runtime.cwd) / "syn_"),
+            str(Path(runtime.cwd) / "syn_"),
         )
         reference = nb.Nifti1Image.from_filename(self.inputs.t1w_brain)
         labels = resample(
             ants,
             to_ants(ants, dseg, image.affine),
             reference,
-            [found["fwdtransforms"]],
+            [to_participant],
             "nearestNeighbor",
         )
         path = Path(runtime.cwd) / "dseg.nii.gz"

@@ -32,10 +32,11 @@ def stripped_brain(t1w, voxel_size: tuple[float, float, float]) -> np.ndarray | 
     bodies, count = ndimage.label(ndimage.binary_opening(signal))
     if count == 0:
         return None
-    sizes = np.bincount(bodies.ravel())[1:]
-    brain = ndimage.binary_fill_holes(bodies == sizes.argmax() + 1)[1:-1, 1:-1, 1:-1]
+    largest = bodies == np.bincount(bodies.ravel())[1:].argmax() + 1
+    whole = ndimage.binary_propagation(largest, mask=signal)
+    brain = ndimage.binary_fill_holes(whole)[1:-1, 1:-1, 1:-1]
     litres = brain.sum() * np.prod(voxel_size) / 1e6
-    one_body = sizes.max() > 0.95 * sizes.sum()
+    one_body = whole.sum() > 0.95 * signal.sum()
     small = BRAIN_LITRES[0] < litres < BRAIN_LITRES[1]
     return brain if one_body and small and _fraction_cut(brain) < 0.05 else None
 
