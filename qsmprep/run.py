@@ -204,16 +204,17 @@ def _execute(
     os.environ.setdefault("NUMBA_CACHE_DIR", str(request.resources.work_dir / "numba"))
     os.environ["OMP_NUM_THREADS"] = str(request.resources.omp_nthreads)
     from qsmprep.workflows.base import Study, build
-    from qsmprep.workflows.execution import execute
+    from qsmprep.workflows.execution import configure, execute
 
+    crash_dir = request.out_dir / "logs"
+    configure(crash_dir, request.stop_on_first_crash)
     study = Study(request.bids_dir, request.out_dir, request.protocol, atlas)
     workflow = build(study, plan.acquisitions, work_dir)
     return execute(
         workflow,
         resources=request.resources,
-        crash_dir=request.out_dir / "logs",
+        crash_dir=crash_dir,
         plugin=request.plugin,
-        stop_on_first_crash=request.stop_on_first_crash,
         graph=request.out_dir / "logs/graph.svg" if request.write_graph else None,
     )
 

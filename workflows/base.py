@@ -263,7 +263,7 @@ def _sink(study: Study, kind: str, stem: str, *, sources: list[Path], **inputs) 
             out_dir=str(study.out_dir),
             stem=stem,
             atlas=study.atlas.name if study.atlas else "",
-            regions=study.regions,
+            lookup=study.regions,
             protocol=protocol.stages,
             digest=protocol.digest(),
             sources=[bids_uri(path, study.bids_dir) for path in sources],

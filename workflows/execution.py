@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-import logging
 import os
 from pathlib import Path
 import re
@@ -15,7 +14,7 @@ from nipype import config
 from nipype.pipeline import engine as pe
 
 from qsmprep.resources import Resources
-from qsmprep.workflows.pool import Pool
+from qsmprep.workflows.pool import Pool, hush
 
 SENTENCE = re.compile(r"^(?:\s*)qsmprep\.errors\.\w+: (?P<text>.+)$", re.MULTILINE)
 LAST_ERROR = re.compile(r"^\s*(?P<text>\w[\w.]*(?:Error|Exception)\b.*)$", re.MULTILINE)
@@ -27,7 +26,6 @@ def execute(
     resources: Resources,
     crash_dir: Path,
     plugin: Mapping[str, object],
-    stop_on_first_crash: bool = False,
     graph: Path | None = None,
 ) -> dict[str, list[str]]:
     """
@@ -43,8 +41,6 @@ def execute(
         Where crash files go.
     plugin
         ``plugin`` and ``plugin_args`` of nipype, or nothing for the cores of this machine.
-    stop_on_first_crash
-        Whether one failure ends all.
     graph
         Where to draw the graph, or None.
 
@@ -53,7 +49,6 @@ def execute(
     crashes
         For every sub-graph in which something failed, one sentence per failure.
     """
-    _configure(crash_dir, stop_on_first_crash)
     if graph is not None:
         workflow.write_graph(str(graph), graph2use="colored", format="svg")
     started = time.time()
@@ -67,7 +62,17 @@ def execute(
     return {}
 
 
-def _configure(crash_dir: Path, stop_on_first_crash: bool) -> None:
+def configure(crash_dir: Path, stop_on_first_crash: bool = False) -> None:
+    """
+    Set nipype up for the graphs built from now on, as each keeps a copy of its settings.
+
+    Parameters
+    ----------
+    crash_dir
+        Where crash files go.
+    stop_on_first_crash
+        Whether one failure ends all.
+    """
     crash_dir.mkdir(parents=True, exist_ok=True)
     config.update_config(
         {
@@ -79,11 +84,9 @@ def _configure(crash_dir: Path, stop_on_first_crash: bool) -> None:
                 "stop_on_first_crash": str(stop_on_first_crash).lower(),
                 "check_version": "false",
             },
-            "logging": {"workflow_level": "ERROR", "interface_level": "ERROR"},
         }
     )
-    for name in ("nipype.workflow", "nipype.interface", "nipype.utils"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+    hush()
     # The plugins for clusters read it, and containers leave it unset.
     os.environ.setdefault("LOGNAME", "qsmprep")
 
@@ -96,7 +99,6 @@ def _local_plugin(resources: Resources) -> dict[str, object]:
         "memory_gb": resources.mem_mb / 1024,
         "raise_insufficient": False,
         "status_callback": _tell,
-        "mp_context": "forkserver",  # a fork of a process with threads may hang
     }
     return {"plugin": Pool(plugin_args=arguments)}
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+import logging
 import multiprocessing
+import os
 import traceback
 
 from nipype.pipeline.plugins.multiproc import MultiProcPlugin, run_node
@@ -16,6 +19,17 @@ class Pool(MultiProcPlugin):
     Nipype's plugin drops a job that dies without a result, as one killed for memory does, and
     polls for it until the end of days.
     """
+
+    def __init__(self, plugin_args):
+        super().__init__(plugin_args)
+        self.pool.shutdown()
+        self.pool = ProcessPoolExecutor(
+            max_workers=self.processors,
+            initializer=_start_worker,
+            initargs=(os.getcwd(),),
+            # A fork of a process with threads may hang.
+            mp_context=multiprocessing.get_context("forkserver"),
+        )
 
     def _submit_job(self, node, updatehash=False):
         self._taskid += 1
@@ -34,3 +48,17 @@ class Pool(MultiProcPlugin):
                 "hostname": multiprocessing.current_process().name,
                 "taskid": taskid,
             }
+
+
+def _start_worker(folder: str) -> None:
+    os.chdir(folder)
+    hush()
+
+
+def hush() -> None:
+    """Keep nipype from telling twice what progress lines and crash files tell."""
+    os.environ["NIPYPE_NO_ET"] = "1"
+    import nipype  # noqa: F401 - it sets the levels of its loggers when imported
+
+    for name in ("nipype.workflow", "nipype.interface", "nipype.utils"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)

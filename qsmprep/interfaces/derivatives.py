@@ -33,7 +33,7 @@ class _SaveDerivativesInputSpec(DynamicTraitedSpec, BaseInterfaceInputSpec):
     stem = traits.Str(mandatory=True, desc="name of the outputs without suffix")
     suffix = traits.Str("T1w", usedefault=True, desc="suffix of the input")
     atlas = traits.Str("", usedefault=True, desc="name of the atlas")
-    regions = traits.List(traits.Any, desc="index, name and hemisphere of its regions")
+    lookup = traits.List(traits.Any, desc="index, name and hemisphere of its regions")
     protocol = traits.Dict(mandatory=True, desc="settings of all stages")
     digest = traits.Str(mandatory=True, desc="digest of the protocol")
     sources = traits.List(traits.Str, desc="BIDS URIs of the input")
@@ -99,7 +99,7 @@ class SaveDerivatives(SimpleInterface):
 
     def _save_lookup(self, target: Path) -> None:
         lines = ["index\tname\themisphere"]
-        lines += ["\t".join(map(str, region)) for region in self.inputs.regions]
+        lines += ["\t".join(map(str, region)) for region in self.inputs.lookup]
         atomic_write_text(
             target.with_name(target.name.replace(".nii.gz", ".tsv")), "\n".join(lines) + "\n"
         )
