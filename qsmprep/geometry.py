@@ -29,7 +29,7 @@ class Geometry:
         """Read voxel size and field direction off a scanner-anatomical RAS+ affine."""
         axes = np.asarray(affine, dtype=float)[:3, :3]
         size = np.linalg.norm(axes, axis=0)
-        # The scanner's z axis, which the field follows, expressed along the (orthogonal) voxel axes.
+        # The scanner's z axis, which the field follows, along the (orthogonal) voxel axes.
         return cls(tuple(size.tolist()), tuple((axes[2] / size).tolist()))
 
     @property

@@ -39,7 +39,7 @@ EXAMPLES = {
         "field": PROTOCOL.field,
     },
     "init_inversion_wf": {"stage": PROTOCOL.inversion},
-    "init_referencing_wf": {"referencing": PROTOCOL.referencing},
+    "init_referencing_wf": {"referencing": PROTOCOL.referencing, "not_white": [1]},
     "init_regions_wf": {"atlas": ATLAS},
     "init_relaxometry_wf": {"te": TE, "stage": PROTOCOL.relaxometry},
     "init_segmentation_wf": {"atlas": ATLAS, "seed": 1},

@@ -137,7 +137,7 @@ def table(head, tmp_path):
         references={"whole-brain": {"mean_ppm": 0.01}, "csf": {"mean_ppm": float("nan")}},
         atlas="OASIS",
         regions=[(r.index, r.name, r.hemisphere) for r in REGIONS],
-        entities={"subject": "01", "run": "2"},
+        labels={"participant_id": "sub-01", "session_id": "n/a", "acquisition": "n/a", "run": "2"},
     )
     return write.run(cwd=str(tmp_path)).outputs.table
 

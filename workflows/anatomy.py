@@ -93,7 +93,7 @@ def init_anatomy_wf(*, seed: int, spacing: float = 2.0, name: str = "anatomy_wf"
 
 def init_coregistration_wf(*, seed: int, name: str = "coregistration_wf") -> pe.Workflow:
     """
-    Align the T1w to the GRE and bring the tissues there.
+    Align the T1w to the GRE and bring tissues and labels there.
 
     Parameters
     ----------
@@ -116,6 +116,8 @@ def init_coregistration_wf(*, seed: int, name: str = "coregistration_wf") -> pe.
         Probability of grey matter in T1w space.
     wm
         Probability of white matter in T1w space.
+    dseg
+        Labels in T1w space.
 
     Outputs
     -------
@@ -131,8 +133,10 @@ def init_coregistration_wf(*, seed: int, name: str = "coregistration_wf") -> pe.
         Probability of grey matter in GRE space.
     wm
         Probability of white matter in GRE space.
+    dseg
+        Labels in GRE space.
     """
-    images = ["t1w_brain", "csf", "gm", "wm"]
+    images = ["t1w_brain", "csf", "gm", "wm", "dseg"]
     workflow, inputnode, outputnode = open_graph(
         name, ["magnitude", "gre_brain_mask", *images], ["t1w_to_gre", "gre_to_t1w", *images]
     )
@@ -147,7 +151,8 @@ def init_coregistration_wf(*, seed: int, name: str = "coregistration_wf") -> pe.
         (rigid, outputnode, [("t1w_to_gre", "t1w_to_gre"), ("gre_to_t1w", "gre_to_t1w")]),
     ])  # fmt: skip
     for image in images:
-        carry = pe.Node(ApplyTransforms(interpolation="linear"), name=f"carry_{image}")
+        interpolation = "genericLabel" if image == "dseg" else "linear"
+        carry = pe.Node(ApplyTransforms(interpolation=interpolation), name=f"carry_{image}")
         workflow.connect([
             (inputnode, carry, [(image, "image"), ("magnitude", "reference")]),
             (rigid, carry, [("t1w_to_gre", "transforms")]),

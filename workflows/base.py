@@ -53,6 +53,11 @@ class Study:
         regions = self.atlas.regions if self.atlas else ()
         return [(region.index, region.name, region.hemisphere) for region in regions]
 
+    @property
+    def not_white(self) -> list[int]:
+        """Labels that are no white matter, whatever the T1w looks like in them."""
+        return [index for index, name, _ in self.regions if "white-matter" not in name]
+
 
 def build(study: Study, acquisitions: tuple[Acquisition, ...], work_dir: Path) -> pe.Workflow:
     """Return the graph that makes every output of the acquisitions."""
@@ -74,6 +79,7 @@ def build(study: Study, acquisitions: tuple[Acquisition, ...], work_dir: Path) -
             (anatomies[anatomy.key], graph, [
                 ("anatomy_wf.outputnode.t1w_to_template", "template_route.in2"),
                 ("anatomy_wf.outputnode.template", "template_chi.reference"),
+                ("segmentation_wf.outputnode.dseg", "coregistration_wf.inputnode.dseg"),
                 ("segmentation_wf.outputnode.dseg", "regions_wf.inputnode.dseg_t1w"),
             ]),
         ])  # fmt: skip
@@ -110,7 +116,7 @@ def build_anatomy(study: Study, anatomy: Anatomy, atlas: Atlas) -> pe.Workflow:
 def build_acquisition(study: Study, acquisition: Acquisition) -> pe.Workflow:
     """Return the graph of one acquisition, named for it, with its outputs and figures saved."""
     workflow = pe.Workflow(name=acquisition.name_safe)
-    maps = _connect_maps(workflow, study.protocol, acquisition)
+    maps = _connect_maps(workflow, study.protocol, acquisition, study.not_white)
     save = _sink(
         study,
         "acquisition",
@@ -149,7 +155,12 @@ def build_acquisition(study: Study, acquisition: Acquisition) -> pe.Workflow:
     return workflow
 
 
-def _connect_maps(workflow: pe.Workflow, protocol: Protocol, acquisition: Acquisition) -> dict:
+def _connect_maps(
+    workflow: pe.Workflow,
+    protocol: Protocol,
+    acquisition: Acquisition,
+    not_white: list[int],
+) -> dict:
     """Chain the stages from echoes to referenced susceptibility; return who makes which map."""
     te = acquisition.echo_times
     first, second = acquisition.parts.values()
@@ -168,7 +179,7 @@ def _connect_maps(workflow: pe.Workflow, protocol: Protocol, acquisition: Acquis
     )
     background = init_background_wf(stage=protocol.background)
     inversion = init_inversion_wf(stage=protocol.inversion)
-    referencing = init_referencing_wf(referencing=protocol.referencing)
+    referencing = init_referencing_wf(referencing=protocol.referencing, not_white=not_white)
 
     workflow.connect([
         (echoes, field, [
@@ -214,12 +225,7 @@ def _connect_regions(
     """Add what needs the T1w: registration, white matter, regions and the template."""
     coregistration = init_coregistration_wf(seed=study.protocol.segmentation.seed)
     regions = init_regions_wf(atlas=atlas)
-    regions.inputs.inputnode.entities = {
-        "subject": acquisition.participant,
-        "session": acquisition.session or "",
-        "acquisition": acquisition.labels["acquisition"],
-        "run": acquisition.labels["run"],
-    }
+    regions.inputs.inputnode.labels = acquisition.labels
     route = pe.Node(Merge(2), name="template_route")
     template_chi = pe.Node(ApplyTransforms(interpolation="linear"), name="template_chi")
     echoes, referencing, background, inversion, save, draw = (
@@ -236,8 +242,12 @@ def _connect_regions(
             ("outputnode.combined", "inputnode.magnitude"),
             ("outputnode.brain_mask", "inputnode.gre_brain_mask"),
         ]),
-        (coregistration, referencing, [("outputnode.wm", "inputnode.white_matter")]),
-        (coregistration, regions, [("outputnode.t1w_to_gre", "inputnode.t1w_to_gre")]),
+        (coregistration, referencing, [
+            ("outputnode.wm", "inputnode.white_matter"), ("outputnode.dseg", "inputnode.labels"),
+        ]),
+        (coregistration, regions, [("outputnode.dseg", "inputnode.dseg")]),
+        (coregistration, draw, [("outputnode.dseg", "dseg")]),
+        (coregistration, save, [("outputnode.dseg", "dseg")]),
         (coregistration, route, [("outputnode.gre_to_t1w", "in1")]),
         (coregistration, draw, [("outputnode.t1w_brain", "t1w_brain")]),
         (coregistration, save, [
@@ -249,8 +259,8 @@ def _connect_regions(
         (referencing, regions, [("outputnode.references", "inputnode.references")]),
         (referencing, template_chi, [("outputnode.chi", "image")]),
         (route, template_chi, [("out", "transforms")]),
-        (regions, draw, [("outputnode.dseg", "dseg"), ("outputnode.table", "table")]),
-        (regions, save, [("outputnode.dseg", "dseg"), ("outputnode.table", "regions")]),
+        (regions, draw, [("outputnode.table", "table")]),
+        (regions, save, [("outputnode.table", "regions")]),
         (template_chi, save, [("resampled", "template_chi")]),
     ])  # fmt: skip
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 import logging
 import multiprocessing
@@ -23,7 +24,10 @@ class Pool(MultiProcPlugin):
     def __init__(self, plugin_args):
         super().__init__(plugin_args)
         self.pool.shutdown()
-        self.pool = ProcessPoolExecutor(
+        self.pool = self._open()
+
+    def _open(self) -> ProcessPoolExecutor:
+        return ProcessPoolExecutor(
             max_workers=self.processors,
             initializer=_start_worker,
             initargs=(os.getcwd(),),
@@ -33,7 +37,11 @@ class Pool(MultiProcPlugin):
 
     def _submit_job(self, node, updatehash=False):
         self._taskid += 1
-        future = self.pool.submit(run_node, node, updatehash, self._taskid)
+        try:
+            future = self.pool.submit(run_node, node, updatehash, self._taskid)
+        except BrokenProcessPool:  # one lost worker takes its pool with it
+            self.pool = self._open()
+            future = self.pool.submit(run_node, node, updatehash, self._taskid)
         future.add_done_callback(partial(self._collect, self._taskid))
         self._task_obj[self._taskid] = future
         return self._taskid
@@ -44,8 +52,7 @@ class Pool(MultiProcPlugin):
         except BaseException:  # noqa: BLE001 - also what is no Exception must not be waited for
             self._taskresult[taskid] = {
                 "result": None,
-                "traceback": traceback.format_exc(),
-                "hostname": multiprocessing.current_process().name,
+                "traceback": traceback.format_exc().splitlines(keepends=True),
                 "taskid": taskid,
             }
 

@@ -7,7 +7,9 @@ from qsmprep.protocol import Referencing
 from qsmprep.workflows._graph import open_graph
 
 
-def init_referencing_wf(*, referencing: Referencing, name: str = "referencing_wf") -> pe.Workflow:
+def init_referencing_wf(
+    *, referencing: Referencing, not_white: list[int], name: str = "referencing_wf"
+) -> pe.Workflow:
     """
     Measure all references, and subtract one.
 
@@ -15,6 +17,8 @@ def init_referencing_wf(*, referencing: Referencing, name: str = "referencing_wf
     ----------
     referencing
         Which one.
+    not_white
+        Labels that are no white matter: iron makes the pallidum look like it in a T1w.
     name
         Name of the workflow.
 
@@ -28,6 +32,8 @@ def init_referencing_wf(*, referencing: Referencing, name: str = "referencing_wf
         R2*, 1/s; shows the fluid; optional.
     white_matter
         Probability of white matter; optional.
+    labels
+        Regions in GRE space; optional.
 
     Outputs
     -------
@@ -38,9 +44,11 @@ def init_referencing_wf(*, referencing: Referencing, name: str = "referencing_wf
     facts
         What was subtracted.
     """
-    inputs = ["chi", "mask", "r2star", "white_matter"]
+    inputs = ["chi", "mask", "r2star", "white_matter", "labels"]
     workflow, inputnode, outputnode = open_graph(name, inputs, ["chi", "references", "facts"])
-    reference = pe.Node(Reference(method=referencing.method), name="reference")
+    reference = pe.Node(
+        Reference(method=referencing.method, not_white=not_white), name="reference"
+    )
 
     workflow.connect([
         (inputnode, reference, [(field, field) for field in inputs]),

@@ -4,13 +4,12 @@ from nipype.pipeline import engine as pe
 
 from qsmprep.bids.atlas import Atlas
 from qsmprep.interfaces.regions import RegionTable
-from qsmprep.interfaces.registration import ApplyTransforms
 from qsmprep.workflows._graph import open_graph
 
 
 def init_regions_wf(*, atlas: Atlas, name: str = "regions_wf") -> pe.Workflow:
     """
-    Bring the labels to the GRE and write what each region says.
+    Write what each region says.
 
     Parameters
     ----------
@@ -25,32 +24,28 @@ def init_regions_wf(*, atlas: Atlas, name: str = "regions_wf") -> pe.Workflow:
         Susceptibility, ppm, not referenced.
     r2star
         R2*, 1/s; optional.
+    dseg
+        Labels in GRE space.
     dseg_t1w
-        Labels in T1w space.
-    t1w_to_gre
-        ITK transform that carries T1w images to the GRE.
+        Labels in T1w space, which tell what the field of view has cut.
     brain_mask
         Brain in GRE space.
     trusted_mask
         Where the maps are measured.
     references
         For each reference its ``mean_ppm``, or None where it could not be taken.
-    entities
-        BIDS entities of the acquisition: ``subject``, ``session``, ``acquisition``, ``run``.
+    labels
+        Identifying columns of the table: `participant_id session_id acquisition run`.
 
     Outputs
     -------
-    dseg
-        Labels in GRE space.
     table
         One row per region, map and reference; units in every row.
     """
-    measured = ["chi", "r2star", "dseg_t1w", "brain_mask", "trusted_mask"]
-    facts = ["references", "entities"]
-    workflow, inputnode, outputnode = open_graph(
-        name, [*measured, "t1w_to_gre", *facts], ["dseg", "table"]
-    )
-    carry = pe.Node(ApplyTransforms(interpolation="genericLabel"), name="carry")
+    inputs = [
+        "chi", "r2star", "dseg", "dseg_t1w", "brain_mask", "trusted_mask", "references", "labels",
+    ]  # fmt: skip
+    workflow, inputnode, outputnode = open_graph(name, inputs, ["table"])
     table = pe.Node(
         RegionTable(
             atlas=atlas.name,
@@ -60,12 +55,7 @@ def init_regions_wf(*, atlas: Atlas, name: str = "regions_wf") -> pe.Workflow:
     )
 
     workflow.connect([
-        (inputnode, carry, [
-            ("dseg_t1w", "image"), ("chi", "reference"), ("t1w_to_gre", "transforms"),
-        ]),
-        (inputnode, table, [(field, field) for field in (*measured, *facts)]),
-        (carry, table, [("resampled", "dseg")]),
-        (carry, outputnode, [("resampled", "dseg")]),
+        (inputnode, table, [(field, field) for field in inputs]),
         (table, outputnode, [("table", "table")]),
     ])  # fmt: skip
     return workflow

@@ -10,9 +10,10 @@ from nipype.interfaces.base import (
     isdefined,
     traits,
 )
+import numpy as np
 
 from qsmprep.geometry import Geometry
-from qsmprep.interfaces._nifti import load, load_mask, save_like
+from qsmprep.interfaces._nifti import load, load_labels, load_mask, save_like
 from qsmprep.methods.referencing import REFERENCES, reference_regions, take_references
 
 
@@ -21,6 +22,8 @@ class _ReferenceInputSpec(BaseInterfaceInputSpec):
     mask = File(exists=True, mandatory=True, desc="where it is known")
     r2star = File(exists=True, desc="R2*, 1/s")
     white_matter = File(exists=True, desc="probability of white matter in GRE space")
+    labels = File(exists=True, desc="regions in GRE space")
+    not_white = traits.List(traits.Int, usedefault=True, desc="labels that are no white matter")
     method = traits.Enum(*REFERENCES, mandatory=True, desc="the region to call zero")
 
 
@@ -44,6 +47,9 @@ class Reference(SimpleInterface):
             for name in ("r2star", "white_matter")
             if isdefined(getattr(self.inputs, name))
         }
+        if isdefined(self.inputs.labels) and "white_matter" in optional:
+            labels = load_labels(self.inputs.labels)
+            optional["elsewhere"] = np.isin(labels, self.inputs.not_white)
         regions = reference_regions(mask, Geometry.from_affine(image.affine), **optional)
         referenced, references, facts = take_references(chi, mask, regions, self.inputs.method)
         path = Path(runtime.cwd) / "referenced.nii.gz"

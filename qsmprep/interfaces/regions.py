@@ -46,14 +46,6 @@ COLUMNS = {
 }
 """What stands in each column, in their order."""
 
-ENTITIES = {
-    "participant_id": ("subject", "sub-"),
-    "session_id": ("session", "ses-"),
-    "acquisition": ("acquisition", ""),
-    "run": ("run", ""),
-}
-"""Columns that come from BIDS entities, with the prefix they carry in tables."""
-
 Row = tuple[str, str | None, str, RegionStatistics]
 """Map, reference, unit and statistics."""
 
@@ -68,7 +60,7 @@ class _RegionTableInputSpec(BaseInterfaceInputSpec):
     references = traits.Dict(mandatory=True, desc="name of each reference: its mean_ppm or None")
     atlas = traits.Str(mandatory=True, desc="name of the atlas")
     regions = traits.List(mandatory=True, desc="index, name and hemisphere of each region")
-    entities = traits.Dict(mandatory=True, desc="subject, session, acquisition, run")
+    labels = traits.Dict(mandatory=True, desc="participant_id, session_id, acquisition, run")
 
 
 class _RegionTableOutputSpec(TraitedSpec):
@@ -91,7 +83,7 @@ class RegionTable(SimpleInterface):
             r2star = self._statistics(self.inputs.r2star)
             rows += [("R2starmap", None, "1/s", row) for row in r2star]
         path = Path(runtime.cwd) / "regions.tsv"
-        table = tabulate(rows, self.inputs.atlas, self.inputs.entities)
+        table = tabulate(rows, self.inputs.atlas, self.inputs.labels)
         table.to_csv(
             path, sep="\t", na_rep="n/a", index=False, lineterminator="\n", float_format="%.8g"
         )
@@ -136,7 +128,7 @@ def reference_means(references: dict) -> dict[str, float]:
     return {**means, "none": 0.0}
 
 
-def tabulate(rows: list[Row], atlas: str, entities: dict) -> pd.DataFrame:
+def tabulate(rows: list[Row], atlas: str, labels: dict[str, str]) -> pd.DataFrame:
     """
     Return the table of map, reference, unit and statistics.
 
@@ -146,13 +138,10 @@ def tabulate(rows: list[Row], atlas: str, entities: dict) -> pd.DataFrame:
         Map, reference, unit and statistics of each row.
     atlas
         Name of the atlas.
-    entities
-        BIDS entities of the acquisition.
+    labels
+        Identifying columns, the same in every row.
     """
-    common: dict[str, str | None] = {"atlas": atlas}
-    for column, (entity, prefix) in ENTITIES.items():
-        value = entities.get(entity)
-        common[column] = None if value in (None, "") else f"{prefix}{value}"
+    common = {**labels, "atlas": atlas}
     table = pd.DataFrame(
         [
             common | vars(row) | {"map": kind, "reference": reference, "units": units}

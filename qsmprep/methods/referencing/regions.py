@@ -17,7 +17,9 @@ PURE = 0.9
 """Probability above which a voxel counts as white matter."""
 
 
-def reference_regions(mask, geometry: Geometry, *, r2star=None, white_matter=None):
+def reference_regions(
+    mask, geometry: Geometry, *, r2star=None, white_matter=None, elsewhere=None
+):
     """
     Find the voxels of every reference that can be found.
 
@@ -31,6 +33,8 @@ def reference_regions(mask, geometry: Geometry, *, r2star=None, white_matter=Non
         1/s; without it there is no fluid.
     white_matter : (X, Y, Z) real array, optional
         Probability; without it there is no white matter.
+    elsewhere : (X, Y, Z) boolean array, optional
+        What is known to be no white matter, though its T1w may look like it, as the pallidum's.
 
     Returns
     -------
@@ -41,8 +45,11 @@ def reference_regions(mask, geometry: Geometry, *, r2star=None, white_matter=Non
     if r2star is not None:
         regions["csf"] = central_csf(r2star, mask, geometry)
     if white_matter is not None:
+        white = white_matter > PURE
+        if elsewhere is not None:
+            white &= ~elsewhere
         # One voxel in, away from grey matter and from the surface.
-        pure = erode(white_matter > PURE, max(geometry.voxel_size), geometry)
+        pure = erode(white, max(geometry.voxel_size), geometry)
         regions["white-matter"] = pure & mask
     return regions
 
