@@ -13,11 +13,10 @@ LABEL org.opencontainers.image.title="qsmprep" \
       org.opencontainers.image.description="From multi-echo gradient-echo MRI in BIDS to regional brain-iron numbers" \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build /opt/qsmprep /opt/qsmprep
-# No home may be there and the root may be read-only, so that caches go to /tmp. QSMPREP_IMAGE
+# There may be no home, and the root may be read-only. Compiled loops are cached in the work folder:
+# in Apptainer /tmp is shared with other users, and numba stops where it may not write. QSMPREP_IMAGE
 # enters the outputs' dataset_description.json.
 ENV PATH=/opt/qsmprep/bin:$PATH \
-    PYTHONDONTWRITEBYTECODE=1 \
-    NUMBA_CACHE_DIR=/tmp/numba \
     MPLCONFIGDIR=/tmp/matplotlib \
     QSMPREP_IMAGE=$IMAGE
 RUN useradd --create-home qsmprep

@@ -31,8 +31,9 @@ def gradient(x, geometry: Geometry):
 def divergence(g, geometry: Geometry):
     """Return the negative adjoint of `gradient`: (3, X, Y, Z) array to (X, Y, Z) array."""
     xp = array_namespace(g)
-    parts = [(g[a] - xp.roll(g[a], 1, axis=a)) / h for a, h in enumerate(geometry.voxel_size)]
-    return parts[0] + parts[1] + parts[2]
+    return sum(
+        (g[a, ...] - xp.roll(g[a, ...], 1, axis=a)) / h for a, h in enumerate(geometry.voxel_size)
+    )
 
 
 def laplacian_spectrum(like, geometry: Geometry):

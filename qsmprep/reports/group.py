@@ -80,7 +80,7 @@ def write_group_page(output_dir: Path, regions: pd.DataFrame, status: pd.DataFra
 def _as_text(table: pd.DataFrame, *columns: str) -> pd.DataFrame:
     """Return a table whose labels are all text, ``n/a`` where there is none."""
     columns = (*IDENTITY, *columns)
-    table = table.reindex(columns=table.columns.union(columns, sort=False))
+    table = table.reindex(columns=table.columns.union(pd.Index(columns), sort=False))
     return table.assign(
         **{name: table[name].astype(object).fillna(MISSING).astype(str) for name in columns}
     )

@@ -107,7 +107,7 @@ def generator(output_dir: Path) -> dict[str, str]:
     }
 
 
-def distinct(status: Iterable[Mapping[str, object]]) -> list[dict]:
+def distinct(status: Iterable[Mapping]) -> list[dict]:
     """
     Return rows of ``status.tsv`` with a suffix after `acquisition` where it alone tells two apart.
 

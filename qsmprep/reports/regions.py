@@ -119,10 +119,10 @@ def region_dots(table: pd.DataFrame, reference: str, *, title: str = "") -> Figu
     rows = select(table, "Chimap", reference)
     names = main_regions(rows)
     figure, axes = _plot(names, title or f"Regional means, reference: {reference}")
-    for row in rows[rows["name"].isin(names)].itertuples():
-        _, colour, shift = _HEMISPHERES.get(str(row.hemisphere), _BOTH)
+    for row in rows[rows["name"].isin(names)].to_dict("records"):
+        _, colour, shift = _HEMISPHERES.get(str(row["hemisphere"]), _BOTH)
         axes.errorbar(
-            row.mean, names.index(row.name) - shift, xerr=row.std,
+            row["mean"], names.index(row["name"]) - shift, xerr=row["std"],
             fmt="o", color=colour, markersize=5, elinewidth=1, alpha=0.9,
         )  # fmt: skip
     axes.set_xlabel("χ (ppb), mean ± SD over voxels")

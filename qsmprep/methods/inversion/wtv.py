@@ -16,6 +16,10 @@ from qsmprep.methods.solvers import Convergence
 from qsmprep.methods.statistics import median_in
 
 
+PENALTY = 0.5
+"""Of the gradient splitting, per unit of regularisation: changes the speed, not the solution."""
+
+
 def wtv(
     field,
     mask,
@@ -83,8 +87,9 @@ def wtv(
     faces = _face_weights(box.cut(magnitude), inside, geometry, edge_fraction, edge_weight)
     kernel = dipole_kernel(local, geometry)
 
-    # Penalties of the two splittings, z1 = grad chi and z2 = D chi: FANSI's rule.
-    mu = 100 * alpha
+    # Penalty of the splitting z1 = grad chi; that of z2 = D chi is 1. It leaves the field's scale
+    # to alpha, so that the result scales with the field.
+    mu = PENALTY * regularisation
     normal = kernel**2 + mu * laplacian_spectrum(local, geometry) + 1e-8
     split = _Split(faces * (alpha / mu), geometry)
 
@@ -122,8 +127,12 @@ def _data_weight(noise, mask):
 def _distrust(weight2, residual, inside):
     """Return smaller weights for voxels whose residual lies beyond three standard deviations."""
     xp = array_namespace(weight2)
-    excess = xp.abs(residual) / (3 * 1.4826 * median_in(xp.abs(residual), inside))
-    return xp.where(excess > 1, weight2 / excess**2, weight2)
+    typical = median_in(xp.abs(residual), inside)
+    if typical == 0:
+        return weight2
+    excess = xp.abs(residual) / (3 * 1.4826 * typical)
+    excess = xp.where(excess > 1, excess, xp.ones_like(excess))
+    return weight2 / excess**2
 
 
 def _face_weights(magnitude, inside, geometry, fraction: float, weight: float):
