@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 import zlib
 
 import nibabel as nb
@@ -21,7 +22,7 @@ def read_image(path: str | Path) -> nb.Nifti1Image:
         If the file cannot be read to its end.
     """
     try:
-        image = nb.load(path)
+        image = cast(nb.Nifti1Image, nb.load(path))
         image.get_fdata(dtype=np.float32)  # fills the cache, so that a cut-off file is found here
     except (EOFError, OSError, ValueError, zlib.error, nb.filebasedimages.ImageFileError) as error:
         raise InputError(

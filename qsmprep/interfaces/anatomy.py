@@ -14,10 +14,11 @@ from nipype.interfaces.base import (
 )
 import numpy as np
 
+from qsmprep.errors import InputError
 from qsmprep.geometry import Geometry
 from qsmprep.interfaces._nifti import load, load_mask, save_like
-from qsmprep.interfaces.registration import resample, seeded_ants, to_ants, working_image
-from qsmprep.methods.segmentation import stripped_brain
+from qsmprep.interfaces.registration import LPS, resample, seeded_ants, to_ants, working_image
+from qsmprep.methods.segmentation import BRAIN_LITRES, stripped_brain, upper_centre
 
 
 class _N4InputSpec(BaseInterfaceInputSpec):
@@ -78,6 +79,13 @@ class BrainMask(SimpleInterface):
         self._results["source"] = "template" if mask is None else "input"
         if mask is None:
             mask = self._carried(t1w, image, str(Path(runtime.cwd) / "template_"))
+            litres = mask.sum() * Geometry.from_affine(image.affine).voxel_volume / 1e6
+            if not BRAIN_LITRES[0] < litres < BRAIN_LITRES[1]:
+                raise InputError(
+                    self.inputs.t1w,
+                    f"no brain was found in it: the template covers {litres:.1f} litres",
+                    "give a T1w without skull",
+                )
         for name, array in (("mask", mask), ("brain", np.where(mask, t1w, 0))):
             path = Path(runtime.cwd) / f"{name}.nii.gz"
             self._results[name] = save_like(array, image, path)
@@ -95,11 +103,15 @@ class BrainMask(SimpleInterface):
         fixed = working_image(ants, to_ants(ants, array, template.affine), inside, spacing)
         around = ants.resample_image(inside, fixed.spacing, use_voxels=False, interp_type=1)
         moving = working_image(ants, head, head.new_image_like(np.ones_like(t1w)), spacing)
+        rim = ants.iMath(around, "MD", 1)
+        above = upper_centre(t1w > 0.5 * t1w[t1w > 0].mean(), image.affine)
+        displacement = above - upper_centre(load_mask(self.inputs.template_mask), template.affine)
         found = ants.registration(
             fixed,
             moving,
             "SyN",
-            mask=ants.iMath(around, "MD", 1),
+            initial_transform=self._start(ants, (fixed, moving, rim), displacement, prefix),
+            mask=rim,
             mask_all_stages=True,
             syn_metric="CC",
             syn_sampling=2,
@@ -109,6 +121,38 @@ class BrainMask(SimpleInterface):
         )
         carried = resample(ants, inside, image, [found["invtransforms"]], "linear")
         return carried > 0.5
+
+    def _start(self, ants, images, displacement, prefix: str) -> str:
+        """
+        Return the better of two coarse affine alignments of the template to the head.
+
+        One starts from the centres of mass, which a long neck draws down; the other from the
+        displacement (mm, to the right, front and top) of the upper head against the template.
+        """
+        shift = ants.create_ants_transform(
+            transform_type="Euler3DTransform", translation=(LPS @ displacement).tolist()
+        )
+        ants.write_transform(shift, f"{prefix}shift.mat")
+        small_fixed, small_moving, small_rim = (
+            ants.resample_image(image, (4.0, 4.0, 4.0), use_voxels=False, interp_type=kind)
+            for image, kind in zip(images, (0, 0, 1), strict=True)
+        )
+        tries = []
+        for number, start in enumerate((f"{prefix}shift.mat", None)):  # None: centres of mass
+            found = ants.registration(
+                small_fixed,
+                small_moving,
+                "Affine",
+                initial_transform=start,
+                mask=small_rim,
+                mask_all_stages=True,
+                outprefix=f"{prefix}start{number}_",
+            )
+            likeness = ants.image_similarity(
+                small_fixed, found["warpedmovout"], "MattesMutualInformation", fixed_mask=small_rim
+            )
+            tries.append((likeness, number, found["fwdtransforms"][0]))
+        return min(tries)[-1]  # ANTs gives the information's negative
 
 
 class _TissuesInputSpec(BaseInterfaceInputSpec):

@@ -60,19 +60,21 @@ class DrawFigures(SimpleInterface):
         """Yield name, figure and kind of file of each figure."""
         magnitude, image = load(self.inputs.magnitude)
         brain, trusted = load_mask(self.inputs.brain_mask), load_mask(self.inputs.trusted_mask)
-        chi = load(self.inputs.chi)[0]
+        chi, total, local, noise = (
+            load(getattr(self.inputs, name))[0] for name in ("chi", "field_hz", "local", "noise")
+        )
         grid = Geometry.from_affine(image.affine).voxel_size, nb.aff2axcodes(image.affine)
         yield "mask", figures.mask_contour(magnitude, brain, trusted, *grid), ".png"
         yield (
             "field",
-            figures.field_maps(*self._load("field_hz", "local", "noise"), brain, *grid),
+            figures.field_maps(total, local, noise, brain, *grid),
             ".png",
         )
         yield "chi", figures.chi_planes(chi, trusted, *grid), ".png"
         if isdefined(self.inputs.r2star):
-            yield "r2star", figures.r2star_planes(*self._load("r2star"), brain, *grid), ".png"
+            yield "r2star", figures.r2star_planes(load(self.inputs.r2star)[0], brain, *grid), ".png"
         if isdefined(self.inputs.t1w_brain):
-            pair = (*self._load("t1w_brain"), magnitude, brain, *grid)
+            pair = (load(self.inputs.t1w_brain)[0], magnitude, brain, *grid)
             yield "registration", figures.registration_check(*pair), ".png"
             t1w_frame, magnitude_frame = figures.registration_frames(*pair)
             yield "registrationT1w", t1w_frame, ".png"
@@ -90,9 +92,6 @@ class DrawFigures(SimpleInterface):
                 yield name, overlay, ".png"
             table = read_regions(Path(self.inputs.table))
             yield "regions", region_dots(table, self.inputs.reference), ".svg"
-
-    def _load(self, *names):
-        return tuple(load(getattr(self.inputs, name))[0] for name in names)
 
 
 class _SaveFiguresInputSpec(BaseInterfaceInputSpec):

@@ -39,7 +39,8 @@ class MeasureQuality(SimpleInterface):
 
     def _run_interface(self, runtime):
         local, image = load(self.inputs.local)
-        content: dict[str, object] = measure_quality(
+        content: dict[str, object] = {}
+        content |= measure_quality(
             brain=load_mask(self.inputs.brain_mask),
             trusted=load_mask(self.inputs.trusted_mask),
             noise_hz=load(self.inputs.noise)[0],

@@ -15,7 +15,6 @@ from qsmprep.methods.jit import compiled
 from qsmprep.methods.solvers import Convergence
 from qsmprep.methods.statistics import median_in
 
-
 PENALTY = 0.5
 """Of the gradient splitting, per unit of regularisation: changes the speed, not the solution."""
 

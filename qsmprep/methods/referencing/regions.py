@@ -17,9 +17,7 @@ PURE = 0.9
 """Probability above which a voxel counts as white matter."""
 
 
-def reference_regions(
-    mask, geometry: Geometry, *, r2star=None, white_matter=None, elsewhere=None
-):
+def reference_regions(mask, geometry: Geometry, *, r2star=None, white_matter=None, elsewhere=None):
     """
     Find the voxels of every reference that can be found.
 

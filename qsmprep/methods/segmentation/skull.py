@@ -6,6 +6,9 @@ from scipy import ndimage
 BRAIN_LITRES = (0.5, 2.3)
 """Volumes of filled brains, small children and large men included; heads are above 3 litres."""
 
+BRAIN_HEIGHT = 140.0
+"""Of a brain with its scalp, mm."""
+
 
 def stripped_brain(t1w, voxel_size: tuple[float, float, float]) -> np.ndarray | None:
     """
@@ -47,6 +50,30 @@ def _fraction_cut(body) -> float:
     inner = np.zeros_like(body)
     inner[1:-1, 1:-1, 1:-1] = True
     return float((surface & ~inner).sum() / surface.sum())
+
+
+def upper_centre(body, affine) -> np.ndarray:
+    """
+    Return the centre of the upper part of a head: where its brain is, however long its neck.
+
+    Parameters
+    ----------
+    body : (X, Y, Z) boolean array
+        Head or brain. NumPy only.
+    affine : (4, 4) array
+        From voxels to mm, to the right, front and top.
+
+    Returns
+    -------
+    centre : (3,) array
+        mm.
+    """
+    largest, count = ndimage.label(body)
+    if count > 1:
+        body = largest == np.bincount(largest.ravel())[1:].argmax() + 1
+    points = np.argwhere(body) @ affine[:3, :3].T + affine[:3, 3]
+    top = np.percentile(points[:, 2], 99.9)
+    return points[points[:, 2] > top - BRAIN_HEIGHT].mean(axis=0)
 
 
 def labelled_brain(dseg, voxel_size: tuple[float, float, float]) -> np.ndarray:

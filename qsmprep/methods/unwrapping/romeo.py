@@ -35,7 +35,8 @@ def romeo(phase, magnitude, mask, te):
     unwrapped : (E, X, Y, Z) float32 array
         rad, zero outside the mask.
     """
-    first = unwrap_single(phase[0], magnitude[0], mask, *_second(phase, te))
+    second, te_ratio = _second(phase, te)
+    first = unwrap_single(phase[0], magnitude[0], mask, second, te_ratio)
     unwrapped = np.zeros_like(phase)
     unwrapped[0] = first
     numerator = magnitude[0] ** 2 * np.float32(te[0]) * first
@@ -100,7 +101,8 @@ def voxel_quality(phase, magnitude, te):
         Between 0 and 1.
     """
     everywhere = np.ones(phase.shape[1:], dtype=bool)
-    weights = _edge_weights(phase[0], magnitude[0], *_second(phase, te), everywhere)
+    second, te_ratio = _second(phase, te)
+    weights = _edge_weights(phase[0], magnitude[0], second, te_ratio, everywhere)
     total = weights.sum(axis=0)
     for axis in range(3):
         total += np.roll(weights[axis], 1, axis=axis)
