@@ -14,9 +14,9 @@ help:
 # --- installation: done once, and again when pyproject.toml changes ---
 
 $(BIN)/pip:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "qsmprep needs\
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "qsmprep needs \
 	Python 3.11 or newer, and $(PYTHON) is not; name one with: make PYTHON=python3.12"; exit 1; }
-	@$(PYTHON) -m venv .venv || { echo "$(PYTHON) cannot make a virtual environment; on Debian,\
+	@$(PYTHON) -m venv .venv || { echo "$(PYTHON) cannot make a virtual environment; on Debian, \
 	install the package python3-venv"; exit 1; }
 
 .venv/.installed: pyproject.toml | $(BIN)/pip

@@ -13,7 +13,6 @@ import argparse
 from itertools import combinations
 import json
 from pathlib import Path
-import subprocess
 import sys
 
 import nibabel as nb
@@ -21,6 +20,9 @@ import numpy as np
 import pandas as pd
 from scipy.ndimage import distance_transform_edt
 from truth import bilateral_truth, truth_tables
+
+from qsmprep.cli import main as qsmprep
+from qsmprep.simulate.cli import main as simulate
 
 RIM_MM = 5.0
 """χ is judged this deep below the surface of the true brain."""
@@ -49,7 +51,8 @@ def run(bids_dir: Path, out_dir: Path, atlas: str, work_dir: Path) -> None:
     if (out_dir / "status.tsv").exists():
         return
     command = [bids_dir, out_dir, "participant", "--atlas", atlas, "-w", work_dir]
-    subprocess.run([sys.executable, "-m", "qsmprep.cli", *map(str, command)], check=True)
+    if status := qsmprep([str(word) for word in command]):
+        sys.exit(status)
 
 
 def voxels(path: Path) -> np.ndarray:
@@ -141,8 +144,7 @@ def compare_codings(folder: Path) -> str:
     """Simulate one head in four codings of phase, reconstruct each, and compare the maps."""
     bids_dir, out_dir = folder / "bids", folder / "out"
     if not bids_dir.exists():
-        simulate = [sys.executable, "-m", "qsmprep.simulate.cli", str(bids_dir)]
-        subprocess.run([*simulate, "--preset", "codings", "--resolution", "2"], check=True)
+        simulate([str(bids_dir), "--preset", "codings", "--resolution", "2"])
     run(bids_dir, out_dir, "none", folder / "work")
     maps = {
         path.name.split("_")[1]: voxels(path) for path in sorted(out_dir.rglob("*_Chimap.nii.gz"))

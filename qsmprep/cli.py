@@ -22,7 +22,7 @@ group        the tables of all participants in one, with an index page"""
 
 EXIT_STATUS = """\
 exit status: 0 every requested output exists; 1 some do not, the others are finished;
-2 request, protocol or dataset at fault, nothing was run; 70 a bug"""
+2 request, protocol or dataset at fault, nothing was run; 70 a bug; 130 or 143 interrupted"""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -98,7 +98,7 @@ def _add_resources(group) -> None:
 
 
 def _add_running(group) -> None:
-    group.add_argument("--dry-run", action="store_true", help="print the plan and stop")
+    group.add_argument(*_both("dry-run"), action="store_true", help="print the plan and stop")
     group.add_argument(
         *_both("reports-only"), action="store_true", help="only write the pages anew"
     )
@@ -128,10 +128,9 @@ def _both(name: str) -> list[str]:
 
 
 def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
-    return number
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive whole number")
+    return int(text)
 
 
 def _memory(text: str) -> int:
@@ -169,7 +168,12 @@ def _dispatch(options: argparse.Namespace, command: str) -> int:
     if options.analysis_level == "group":
         from qsmprep.group.run import run_group
 
-        return run_group(options.output_dir)
+        return run_group(
+            options.output_dir.absolute(),
+            participants=options.participant_label,
+            sessions=options.session_label,
+            dry_run=options.dry_run,
+        )
 
     from qsmprep.run import dry_run, rebuild_reports, run_participants
 

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
 from enum import IntEnum
 import hashlib
+import logging
 import os
 from pathlib import Path
 import shutil
-import sys
+import signal
+import threading
+import time
 
 import qsmprep
 from qsmprep.bids.atlas import Atlas, read_atlas
 from qsmprep.bids.dataset import read_plan
 from qsmprep.bids.derivatives import atomic_write_text
-from qsmprep.bids.models import Acquisition, Plan
+from qsmprep.bids.models import Plan
+from qsmprep.bids.outcome import judge
 from qsmprep.bids.output import check_output_dir, write_output_files
-from qsmprep.bids.outputs import expected_outputs
 from qsmprep.bids.plan import describe, summarise
 from qsmprep.bids.status import StatusRow, read_status, skipped_rows, update_status
 from qsmprep.errors import RequestError
 from qsmprep.protocol import Protocol
 from qsmprep.resources import Resources
+
+log = logging.getLogger("qsmprep")
 
 
 class Exit(IntEnum):
@@ -36,6 +42,10 @@ class Exit(IntEnum):
     """Request, protocol or dataset at fault; nothing was run."""
     BUG = 70
     """The program is at fault."""
+
+
+class Terminated(KeyboardInterrupt):
+    """The run was asked to end by SIGTERM, as batch systems do before they kill."""
 
 
 @dataclass(frozen=True)
@@ -99,9 +109,9 @@ def resolve(request: Request) -> tuple[Request, Atlas | None]:
         raise RequestError(ATLAS_NEEDED)
     if wanted == "none":
         return request, None
-    atlas = read_atlas(wanted)
+    atlas = read_atlas(Path(wanted).absolute())  # steps run in folders of their own
     protocol = request.protocol.with_atlas(f"{atlas.name}@{atlas.digest}")
-    return Request(**(vars(request) | {"protocol": protocol})), atlas
+    return replace(request, protocol=protocol), atlas
 
 
 def make_plan(request: Request) -> Plan:
@@ -123,33 +133,64 @@ def dry_run(request: Request) -> Exit:
     plan = make_plan(request)
     print(f"protocol {request.protocol.name}, digest {request.protocol.digest()}")
     print(describe(plan))
-    return Exit.DONE if plan.acquisitions and not plan.issues else _exit_of_plan(plan)
+    if not plan.acquisitions:
+        return Exit.REFUSED
+    lacking = skipped_rows(plan) or _without_t1w(request, plan)
+    return Exit.INCOMPLETE if lacking else Exit.DONE
 
 
-def _exit_of_plan(plan: Plan) -> Exit:
-    return Exit.INCOMPLETE if plan.acquisitions else Exit.REFUSED
-
-
-def run_participants(request: Request) -> Exit:
+def run_participants(request: Request) -> int:
     """Make every output that can be made, and say what became of each acquisition."""
     request, atlas = resolve(request)
     digest = request.protocol.digest()
     check_output_dir(request.out_dir, request.bids_dir, digest)
     plan = make_plan(request)
-    for issue in plan.issues:
-        print(f"{issue.severity}: {issue}", file=sys.stderr)
-    print(summarise(plan), flush=True)
     if not plan.acquisitions:
-        raise RequestError(f"{request.bids_dir}: there is nothing to do")
+        raise RequestError(_nothing_to_do(request, plan))
+    _set_environment(request.resources)
+    if request.plugin:
+        from qsmprep.workflows.execution import check_plugin
 
-    _write_head(request, digest)
+        check_plugin(request.plugin)
     work_dir = _work_dir(request, digest)
-    crashes = _execute(request, plan, atlas, work_dir)
-    rows = [_outcome(request, atlas, a, crashes) for a in plan.acquisitions]
+    _write_head(request, digest)
+    with _logging(request.out_dir / "logs"):
+        log.info("qsmprep %s, protocol %s", qsmprep.__version__, digest)
+        for issue in plan.issues:
+            log.warning("%s: %s", issue.severity, issue)
+        log.info("%s", summarise(plan))
+        return _run(request, plan, atlas, work_dir)
+
+
+def _run(request: Request, plan: Plan, atlas: Atlas | None, work_dir: Path) -> int:
+    """Execute and report; what is finished is reported also where the execution breaks off."""
+    crashes: dict[str, list[str]] = {}
+    ending, reason, trouble = 0, "", None
+    try:
+        with _terminable():
+            crashes = _execute(request, plan, atlas, work_dir)
+    except KeyboardInterrupt as error:
+        ending = signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT
+        reason = "interrupted; the same command goes on from here"
+    except Exception as error:  # noqa: BLE001 - raised again below, after the report
+        reason, trouble = f"a bug ended the run ({type(error).__name__}: {error})", error
+    if request.stop_on_first_crash and crashes:
+        reason = "not run, because of --stop-on-first-crash"
+    name = atlas.name if atlas else ""
+    rows = [
+        judge(a, plan, request.out_dir, atlas=name, crashes=crashes, ending=reason)
+        for a in plan.acquisitions
+    ]
     rows += skipped_rows(plan)
     update_status(request.out_dir, rows)
-    _write_pages(request, {row.participant_id for row in rows})
-    return _conclude(rows, plan)
+    bugs = _write_pages(request, {row.participant_id for row in rows})
+    status = _conclude(rows)
+    if trouble or bugs:
+        raise trouble or bugs[0]
+    if ending:
+        log.warning("qsmprep: interrupted; the same command goes on from here")
+        return 128 + ending
+    return status
 
 
 def rebuild_reports(request: Request) -> Exit:
@@ -160,8 +201,54 @@ def rebuild_reports(request: Request) -> Exit:
         raise RequestError(f"{request.out_dir}: holds no results; run the participants first")
     if unknown := sorted(wanted - participants):
         raise RequestError(f"{request.out_dir}: holds no results of {', '.join(unknown)}")
-    _write_pages(request, wanted or participants)
+    if bugs := _write_pages(request, wanted or participants):
+        raise bugs[0]
     return Exit.DONE
+
+
+def _nothing_to_do(request: Request, plan: Plan) -> str:
+    issues = "".join(f"\n{issue.severity}: {issue}" for issue in plan.issues)
+    return f"{request.bids_dir}: there is nothing to do{issues}"
+
+
+@contextmanager
+def _logging(folder: Path) -> Iterator[None]:
+    """Write what the run tells to the terminal, and with the time of day to a file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    # The number of the process, because jobs of one study start in the same second.
+    name = f"qsmprep_{time.strftime('%Y%m%d-%H%M%S')}_{os.getpid()}.log"
+    handlers: list[logging.Handler] = [
+        logging.StreamHandler(),
+        logging.FileHandler(folder / name, encoding="utf-8"),
+    ]
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    for handler in handlers:
+        handler.setFormatter(logging.Formatter("%(asctime)s  %(message)s", "%H:%M:%S"))
+        log.addHandler(handler)
+    try:
+        yield
+    finally:
+        for handler in handlers:
+            log.removeHandler(handler)
+            handler.close()
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Make SIGTERM end the block as Ctrl-C does, so that what is finished can be told."""
+
+    def end(*_):
+        raise Terminated
+
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Python hands signals to the main thread only
+        return
+    former = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, former)
 
 
 def _write_head(request: Request, digest: str) -> None:
@@ -179,7 +266,13 @@ def _work_dir(request: Request, digest: str) -> Path:
     work_dir = request.resources.work_dir / f"qsmprep-{code_digest()}-{digest}"
     if request.clean_work_dir:
         shutil.rmtree(work_dir, ignore_errors=True)
-    work_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        work_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RequestError(
+            f"{request.resources.work_dir}: cannot be written to ({error.strerror}); "
+            "give another work folder by -w"
+        ) from error
     return work_dir
 
 
@@ -191,83 +284,82 @@ def code_digest() -> str:
     """
     root = Path(qsmprep.__file__).parent
     digest = hashlib.sha256()
-    for path in sorted(root.rglob("*.py")):
+    # The graphs are a link in a working copy, and links are not followed by themselves.
+    for path in sorted({*root.rglob("*.py"), *root.glob("workflows/*.py")}):
         digest.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
     return f"{qsmprep.__version__}-{digest.hexdigest()[:8]}"
+
+
+def _set_environment(resources: Resources) -> None:
+    """
+    Keep libraries from writing outside of the work folder, and from taking more threads.
+
+    They read this when they are imported, here or in the workers, which inherit it; there may
+    be no home to write to.
+    """
+    for name, folder in (
+        ("NUMBA_CACHE_DIR", "numba"),
+        ("MPLCONFIGDIR", "matplotlib"),
+        ("NIPYPE_CONFIG_DIR", "nipype"),
+    ):
+        os.environ.setdefault(name, str(resources.work_dir / folder))
+    os.environ["OMP_NUM_THREADS"] = str(resources.omp_nthreads)
 
 
 def _execute(
     request: Request, plan: Plan, atlas: Atlas | None, work_dir: Path
 ) -> dict[str, list[str]]:
     """Run the graph; return what went wrong, by the name of the part it went wrong in."""
-    # Before the first import of numba or ants, here and in the workers, which inherit it.
-    os.environ.setdefault("NUMBA_CACHE_DIR", str(request.resources.work_dir / "numba"))
-    os.environ["OMP_NUM_THREADS"] = str(request.resources.omp_nthreads)
     from qsmprep.workflows.base import Study, build
-    from qsmprep.workflows.execution import configure, execute
+    from qsmprep.workflows.execution import configure, draw_graph, execute
 
-    crash_dir = request.out_dir / "logs"
-    configure(crash_dir, request.stop_on_first_crash)
+    logs = request.out_dir / "logs"
+    configure(logs, request.stop_on_first_crash)
     study = Study(request.bids_dir, request.out_dir, request.protocol, atlas)
     workflow = build(study, plan.acquisitions, work_dir)
+    if request.write_graph:
+        draw_graph(workflow, logs / "graph.svg")
+    parts = [part for a in plan.acquisitions for part in (a, a.t1w) if part is not None]
     return execute(
         workflow,
         resources=request.resources,
-        crash_dir=crash_dir,
+        crash_dir=logs,
         plugin=request.plugin,
-        graph=request.out_dir / "logs/graph.svg" if request.write_graph else None,
+        names={part.name_safe: part.key for part in parts},
     )
 
 
-def _outcome(
-    request: Request, atlas: Atlas | None, acquisition: Acquisition, crashes: dict[str, list[str]]
-) -> StatusRow:
-    """Judge an acquisition by the files that are there, and name what kept the others away."""
-    expected = expected_outputs(
-        "acquisition",
-        acquisition.stem,
-        atlas=atlas.name if atlas else "",
-        suffix=acquisition.suffix,
-        echoes=len(acquisition.echo_times),
-    )
-    missing = [path.name for path in expected if not (request.out_dir / path).exists()]
-    reasons = [
-        reason
-        for part in (acquisition, acquisition.t1w)
-        if part is not None
-        for reason in crashes.get(part.name_safe, [])
-    ]
-    if atlas and acquisition.t1w is None:
-        reasons.append("no T1w: the maps are made, the regional table is not")
-    if not missing and not reasons:
-        return StatusRow.of(acquisition, "done")
-    reasons = reasons or [f"{', '.join(missing)} not made"]
-    has_map = not any(
-        name.endswith("_Chimap.nii.gz") and "_space-" not in name for name in missing
-    )
-    return StatusRow.of(acquisition, "partial" if has_map else "failed", " | ".join(reasons))
+def _without_t1w(request: Request, plan: Plan) -> bool:
+    wanted = request.protocol.segmentation.atlas != "none"
+    return wanted and any(acquisition.t1w is None for acquisition in plan.acquisitions)
 
 
-def _write_pages(request: Request, participants: set[str]) -> None:
+def _write_pages(request: Request, participants: set[str]) -> list[Exception]:
+    """Write the pages of some participants; return what went wrong in those not written."""
     from qsmprep.reports.participant import write_participant_page
 
     status = [asdict(row) for row in read_status(request.out_dir)]
+    bugs: list[Exception] = []
     for participant in sorted(participants):
-        write_participant_page(
-            request.out_dir, participant, status=status, command=request.command
-        )
+        try:
+            write_participant_page(
+                request.out_dir, participant, status=status, command=request.command
+            )
+        except Exception as error:  # noqa: BLE001 - the others shall have theirs
+            log.warning("%s: its page cannot be written (%s)", participant, error)
+            bugs.append(error)
+    return bugs
 
 
-def _conclude(rows: list[StatusRow], plan: Plan) -> Exit:
-    """Print the closing summary, the unfinished ones last, and return the exit status."""
+def _conclude(rows: list[StatusRow]) -> Exit:
+    """Tell the unfinished and then how many there are of each kind; return the exit status."""
+    for row in rows:
+        if row.status != "done":
+            name = "_".join(part for part in row.identity if part != "n/a")
+            log.warning("%s: %s: %s", name, row.status, row.reason)
     counts = {
         status: sum(row.status == status for row in rows)
         for status in ("done", "partial", "skipped", "failed")
     }
-    for row in rows:
-        if row.status != "done":
-            name = "_".join(part for part in row.identity if part != "n/a")
-            print(f"{name}: {row.status}: {row.reason}", file=sys.stderr)
-    print(", ".join(f"{n} {status}" for status, n in counts.items() if n or status == "done"))
-    complete = counts["done"] == len(rows) and not plan.errors
-    return Exit.DONE if complete else Exit.INCOMPLETE
+    log.info(", ".join(f"{n} {word}" for word, n in counts.items() if n or word == "done"))
+    return Exit.DONE if counts["done"] == len(rows) else Exit.INCOMPLETE

@@ -12,7 +12,7 @@ from qsmprep.bids.atlas import Atlas
 from qsmprep.bids.derivatives import bids_uri
 from qsmprep.bids.models import Acquisition, Anatomy
 from qsmprep.interfaces.derivatives import SaveDerivatives
-from qsmprep.interfaces.figures import DrawFigures, SaveFigures
+from qsmprep.interfaces.figures import DrawMaps, DrawRegions, SaveFigures
 from qsmprep.interfaces.quality import MeasureQuality
 from qsmprep.interfaces.registration import ApplyTransforms
 from qsmprep.protocol import Protocol
@@ -89,12 +89,15 @@ def build(study: Study, acquisitions: tuple[Acquisition, ...], work_dir: Path) -
 def build_anatomy(study: Study, anatomy: Anatomy, atlas: Atlas) -> pe.Workflow:
     """Return the graph of one T1w, named for it, with its outputs saved."""
     settings = study.protocol.segmentation
-    common = {"seed": settings.seed, "spacing": settings.spacing}
     workflow = pe.Workflow(name=anatomy.name_safe)
-    prepare = init_anatomy_wf(**common)
+    prepare = init_anatomy_wf(seed=settings.seed, spacing=settings.spacing)
     prepare.inputs.inputnode.t1w = str(anatomy.path)
-    segment = init_segmentation_wf(atlas=atlas, **common)
-    save = _sink(study, "anatomy", anatomy.stem, sources=[anatomy.path])
+    segment = init_segmentation_wf(atlas=atlas, seed=settings.seed, spacing=settings.spacing)
+    # Two sinks: tissues are of use without labels, and a sink waits for all of its inputs.
+    save, save_labels = (
+        _sink(study, name, "anatomy", anatomy.stem, sources=[anatomy.path])
+        for name in ("save", "save_labels")
+    )
 
     workflow.connect([
         (prepare, segment, [
@@ -108,7 +111,7 @@ def build_anatomy(study: Study, anatomy: Anatomy, atlas: Atlas) -> pe.Workflow:
                 "template_to_t1w",
             )
         ]),
-        (segment, save, [("outputnode.dseg", "dseg")]),
+        (segment, save_labels, [("outputnode.dseg", "dseg")]),
     ])  # fmt: skip
     return workflow
 
@@ -116,25 +119,20 @@ def build_anatomy(study: Study, anatomy: Anatomy, atlas: Atlas) -> pe.Workflow:
 def build_acquisition(study: Study, acquisition: Acquisition) -> pe.Workflow:
     """Return the graph of one acquisition, named for it, with its outputs and figures saved."""
     workflow = pe.Workflow(name=acquisition.name_safe)
-    maps = _connect_maps(workflow, study.protocol, acquisition, study.not_white)
-    save = _sink(
-        study,
-        "acquisition",
-        acquisition.stem,
-        sources=[path for part in acquisition.parts.values() for path in part],
-        suffix=acquisition.suffix,
-        known=_known(study, acquisition),
-    )
+    maps = _connect_maps(workflow, study, acquisition)
     facts = pe.Node(Merge(4), name="facts")
-    quality = pe.Node(MeasureQuality(), name="quality")
-    draw = pe.Node(DrawFigures(regions=study.regions), name="draw")
-    keep = pe.Node(SaveFigures(out_dir=str(study.out_dir), stem=acquisition.stem), name="keep")
-
     for number, graph in enumerate(("echoes_wf", "field_wf", "inversion_wf", "referencing_wf"), 1):
         workflow.connect(workflow.get_node(graph), "outputnode.facts", facts, f"in{number}")
-    workflow.connect([(facts, save, [("out", "facts")]), (facts, quality, [("out", "facts")])])
+    # A sink waits for all of its inputs: what may fail alone has one of its own.
+    save, save_chi, save_quality = (
+        _acquisition_sink(study, acquisition, name)
+        for name in ("save", "save_chi", "save_quality")
+    )
     for port, (graph, field) in maps.items():
-        workflow.connect(graph, f"outputnode.{field}", save, port)
+        sink = save_chi if port == "chi" else save
+        workflow.connect(graph, f"outputnode.{field}", sink, port)
+    quality = pe.Node(MeasureQuality(), name="quality")
+    draw = pe.Node(DrawMaps(), name="draw")
     for node, ports in (
         (quality, {"noise": "noise", "local": "local_field"}),
         (draw, {"noise": "noise", "local": "local_field", "field_hz": "total_field"}),
@@ -146,23 +144,20 @@ def build_acquisition(study: Study, acquisition: Acquisition) -> pe.Workflow:
     if "r2star" in maps:
         workflow.connect(maps["r2star"][0], "outputnode.r2star", draw, "r2star")
     workflow.connect([
+        (facts, save_chi, [("out", "facts")]),
+        (facts, quality, [("out", "facts")]),
+        (quality, save_quality, [("quality", "quality")]),
         (workflow.get_node("echoes_wf"), draw, [("outputnode.combined", "magnitude")]),
-        (quality, save, [("quality", "quality")]),
-        (draw, keep, [("figures", "figures")]),
+        (draw, _keep(study, acquisition, "keep"), [("figures", "figures")]),
     ])  # fmt: skip
     if acquisition.t1w and study.atlas:
         _connect_regions(workflow, study, study.atlas, acquisition)
     return workflow
 
 
-def _connect_maps(
-    workflow: pe.Workflow,
-    protocol: Protocol,
-    acquisition: Acquisition,
-    not_white: list[int],
-) -> dict:
+def _connect_maps(workflow: pe.Workflow, study: Study, acquisition: Acquisition) -> dict:
     """Chain the stages from echoes to referenced susceptibility; return who makes which map."""
-    te = acquisition.echo_times
+    protocol, te = study.protocol, acquisition.echo_times
     first, second = acquisition.parts.values()
     echoes = init_echoes_wf(cartesian="real" in acquisition.parts, te=te, masking=protocol.masking)
     echoes.inputs.inputnode.first = [str(path) for path in first]
@@ -179,7 +174,7 @@ def _connect_maps(
     )
     background = init_background_wf(stage=protocol.background)
     inversion = init_inversion_wf(stage=protocol.inversion)
-    referencing = init_referencing_wf(referencing=protocol.referencing, not_white=not_white)
+    referencing = init_referencing_wf(referencing=protocol.referencing, not_white=study.not_white)
 
     workflow.connect([
         (echoes, field, [
@@ -224,17 +219,20 @@ def _connect_regions(
 ) -> None:
     """Add what needs the T1w: registration, white matter, regions and the template."""
     coregistration = init_coregistration_wf(seed=study.protocol.segmentation.seed)
+    references = _connect_references(workflow, study, coregistration)
     regions = init_regions_wf(atlas=atlas)
     regions.inputs.inputnode.labels = acquisition.labels
     route = pe.Node(Merge(2), name="template_route")
     template_chi = pe.Node(ApplyTransforms(interpolation="linear"), name="template_chi")
-    echoes, referencing, background, inversion, save, draw = (
+    save = _acquisition_sink(study, acquisition, "save_regions")
+    draw = pe.Node(DrawRegions(regions=study.regions), name="draw_regions")
+    echoes, referencing, background, inversion, relaxometry, facts = (
         workflow.get_node(name)
         for name in (
-            "echoes_wf", "referencing_wf", "background_wf", "inversion_wf", "save", "draw",
+            "echoes_wf", "referencing_wf", "background_wf", "inversion_wf", "relaxometry_wf",
+            "facts",
         )
     )  # fmt: skip
-    relaxometry = workflow.get_node("relaxometry_wf")
     if relaxometry:
         workflow.connect(relaxometry, "outputnode.r2star", regions, "inputnode.r2star")
     workflow.connect([
@@ -242,30 +240,81 @@ def _connect_regions(
             ("outputnode.combined", "inputnode.magnitude"),
             ("outputnode.brain_mask", "inputnode.gre_brain_mask"),
         ]),
-        (coregistration, referencing, [
-            ("outputnode.wm", "inputnode.white_matter"), ("outputnode.dseg", "inputnode.labels"),
-        ]),
         (coregistration, regions, [("outputnode.dseg", "inputnode.dseg")]),
-        (coregistration, draw, [("outputnode.dseg", "dseg")]),
-        (coregistration, save, [("outputnode.dseg", "dseg")]),
-        (coregistration, route, [("outputnode.gre_to_t1w", "in1")]),
-        (coregistration, draw, [("outputnode.t1w_brain", "t1w_brain")]),
-        (coregistration, save, [
-            ("outputnode.t1w_to_gre", "t1w_to_gre"), ("outputnode.gre_to_t1w", "gre_to_t1w"),
-        ]),
         (echoes, regions, [("outputnode.brain_mask", "inputnode.brain_mask")]),
         (background, regions, [("outputnode.mask", "inputnode.trusted_mask")]),
         (inversion, regions, [("outputnode.chi", "inputnode.chi")]),
-        (referencing, regions, [("outputnode.references", "inputnode.references")]),
+        (references, regions, [("outputnode.references", "inputnode.references")]),
+        (coregistration, route, [("outputnode.gre_to_t1w", "in1")]),
         (referencing, template_chi, [("outputnode.chi", "image")]),
         (route, template_chi, [("out", "transforms")]),
-        (regions, draw, [("outputnode.table", "table")]),
+        (facts, save, [("out", "facts")]),
+        (coregistration, save, [
+            ("outputnode.dseg", "dseg"), ("outputnode.t1w_to_gre", "t1w_to_gre"),
+            ("outputnode.gre_to_t1w", "gre_to_t1w"),
+        ]),
         (regions, save, [("outputnode.table", "regions")]),
         (template_chi, save, [("resampled", "template_chi")]),
+        (echoes, draw, [
+            ("outputnode.combined", "magnitude"), ("outputnode.brain_mask", "brain_mask"),
+        ]),
+        (referencing, draw, [("outputnode.chi", "chi")]),
+        (coregistration, draw, [
+            ("outputnode.dseg", "dseg"), ("outputnode.t1w_brain", "t1w_brain"),
+        ]),
+        (regions, draw, [("outputnode.table", "table")]),
+        (draw, _keep(study, acquisition, "keep_regions"), [("figures", "figures")]),
     ])  # fmt: skip
 
 
-def _sink(study: Study, kind: str, stem: str, *, sources: list[Path], **inputs) -> pe.Node:
+def _connect_references(
+    workflow: pe.Workflow, study: Study, coregistration: pe.Workflow
+) -> pe.Workflow:
+    """
+    Return the graph that measures the references of the table, white matter among them.
+
+    That of the map measures them too, but waits for the T1w only if the protocol calls its white
+    matter zero: a T1w that cannot be used must not take the map with it.
+    """
+    protocol = study.protocol.referencing
+    references = init_referencing_wf(
+        referencing=protocol, not_white=study.not_white, name="references_wf"
+    )
+    referencing, background, inversion, relaxometry = (
+        workflow.get_node(name)
+        for name in ("referencing_wf", "background_wf", "inversion_wf", "relaxometry_wf")
+    )
+    workflow.connect([
+        (background, references, [("outputnode.mask", "inputnode.mask")]),
+        (inversion, references, [("outputnode.chi", "inputnode.chi")]),
+    ])  # fmt: skip
+    if relaxometry:
+        workflow.connect(relaxometry, "outputnode.r2star", references, "inputnode.r2star")
+    for graph in [references, *([referencing] if protocol.method == "white-matter" else [])]:
+        workflow.connect([
+            (coregistration, graph, [
+                ("outputnode.wm", "inputnode.white_matter"),
+                ("outputnode.dseg", "inputnode.labels"),
+            ]),
+        ])  # fmt: skip
+    return references
+
+
+def _acquisition_sink(study: Study, acquisition: Acquisition, name: str) -> pe.Node:
+    return _sink(
+        study,
+        name,
+        "acquisition",
+        acquisition.stem,
+        sources=[path for part in acquisition.parts.values() for path in part],
+        suffix=acquisition.suffix,
+        known=_known(study, acquisition),
+    )
+
+
+def _sink(
+    study: Study, name: str, kind: str, stem: str, *, sources: list[Path], **inputs
+) -> pe.Node:
     protocol = study.protocol
     return pe.Node(
         SaveDerivatives(
@@ -279,8 +328,12 @@ def _sink(study: Study, kind: str, stem: str, *, sources: list[Path], **inputs) 
             sources=[bids_uri(path, study.bids_dir) for path in sources],
             **inputs,
         ),
-        name="save",
+        name=name,
     )
+
+
+def _keep(study: Study, acquisition: Acquisition, name: str) -> pe.Node:
+    return pe.Node(SaveFigures(out_dir=str(study.out_dir), stem=acquisition.stem), name=name)
 
 
 def _known(study: Study, acquisition: Acquisition) -> dict[str, object]:

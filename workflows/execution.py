@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
+import logging
 import os
 from pathlib import Path
 import re
-import sys
+import shutil
 import time
 
 from nipype import config
 from nipype.pipeline import engine as pe
+from nipype.pipeline import plugins
 
+from qsmprep.errors import RequestError
 from qsmprep.resources import Resources
 from qsmprep.workflows.pool import Pool, hush
 
-SENTENCE = re.compile(r"^(?:\s*)qsmprep\.errors\.\w+: (?P<text>.+)$", re.MULTILINE)
+SENTENCE = re.compile(r"^\s*qsmprep\.errors\.\w+: (?P<text>.+)$", re.MULTILINE)
 LAST_ERROR = re.compile(r"^\s*(?P<text>\w[\w.]*(?:Error|Exception)\b.*)$", re.MULTILINE)
+
+log = logging.getLogger("qsmprep")
 
 
 def execute(
@@ -26,7 +31,7 @@ def execute(
     resources: Resources,
     crash_dir: Path,
     plugin: Mapping[str, object],
-    graph: Path | None = None,
+    names: Mapping[str, str],
 ) -> dict[str, list[str]]:
     """
     Run a graph to its end, whatever fails on the way.
@@ -41,24 +46,33 @@ def execute(
         Where crash files go.
     plugin
         ``plugin`` and ``plugin_args`` of nipype, or nothing for the cores of this machine.
-    graph
-        Where to draw the graph, or None.
+    names
+        What to call each sub-graph on the terminal.
 
     Returns
     -------
     crashes
         For every sub-graph in which something failed, one sentence per failure.
     """
-    if graph is not None:
-        workflow.write_graph(str(graph), graph2use="colored", format="svg")
-    started = time.time()
+    progress = Progress(names)
+    before = set(crash_dir.glob("crash-*"))
+    if plugin:
+        arguments = {"status_callback": progress, **plugin.get("plugin_args", {})}  # type: ignore[dict-item]
+        runner = plugin["plugin"]
+    else:
+        runner = _local_pool(resources, progress)
+        arguments = {}
     try:
-        workflow.run(**(plugin or _local_plugin(resources)))
+        workflow.run(plugin=runner, plugin_args=arguments)
     except Exception:
-        crashes = _read_crashes(crash_dir, started)
+        crashes = _read_crashes(sorted(set(crash_dir.glob("crash-*")) - before))
         if not crashes:
             raise
         return crashes
+    finally:
+        if isinstance(runner, Pool):
+            runner.end()
+        log.info("%s", progress)
     return {}
 
 
@@ -80,7 +94,7 @@ def configure(crash_dir: Path, stop_on_first_crash: bool = False) -> None:
                 "crashdump_dir": str(crash_dir),
                 "crashfile_format": "txt",
                 "hash_method": "timestamp",
-                "poll_sleep_duration": "0.1",
+                "poll_sleep_duration": "0.05",
                 "stop_on_first_crash": str(stop_on_first_crash).lower(),
                 "check_version": "false",
             },
@@ -91,48 +105,114 @@ def configure(crash_dir: Path, stop_on_first_crash: bool = False) -> None:
     os.environ.setdefault("LOGNAME", "qsmprep")
 
 
-def _local_plugin(resources: Resources) -> dict[str, object]:
-    if resources.nprocs == 1:
-        return {"plugin": "Linear", "plugin_args": {"status_callback": _tell}}
-    arguments = {
-        "n_procs": resources.nprocs,
-        "memory_gb": resources.mem_mb / 1024,
-        "raise_insufficient": False,
-        "status_callback": _tell,
-    }
-    return {"plugin": Pool(plugin_args=arguments)}
+def check_plugin(plugin: Mapping[str, object]) -> None:
+    """Refuse what is no plugin of nipype, before anything is run."""
+    if unknown := plugin.keys() - {"plugin", "plugin_args"}:
+        raise RequestError(
+            f"--use-plugin: it has {', '.join(sorted(unknown))}, but takes plugin and plugin_args"
+        )
+    known = sorted(
+        name.removesuffix("Plugin") for name in vars(plugins) if name.endswith("Plugin")
+    )
+    if plugin and plugin.get("plugin") not in known:
+        raise RequestError(
+            f"--use-plugin: {plugin.get('plugin')!r} is no plugin of nipype; "
+            f"choose {', '.join(known)}"
+        )
+    if not isinstance(plugin.get("plugin_args", {}), dict):
+        raise RequestError("--use-plugin: plugin_args has to be an object with names and values")
 
 
-def _tell(node, status) -> None:
-    """Print the progress of a run, a line for every step that starts or ends."""
-    words = {"start": "started", "end": "done", "exception": "FAILED"}
-    if status not in words or "." not in (node.fullname or ""):
+def draw_graph(workflow: pe.Workflow, path: Path) -> None:
+    """Draw a graph, or say why it cannot be drawn."""
+    if shutil.which("dot") is None:
+        log.warning("warning: the graph is not drawn: there is no `dot`; install graphviz for it")
         return
-    _, part, *rest = node.fullname.split(".")
-    if rest and rest[-1] not in _QUIET:
-        clock = time.strftime("%H:%M:%S")
-        print(f"{clock} {part} {'.'.join(rest)}: {words[status]}", file=sys.stderr, flush=True)
+    workflow.write_graph(str(path), graph2use="colored", format="svg")
 
 
-_QUIET = {"facts", "template_route", "keep"}
-"""Steps of no interest to a person."""
+def _local_pool(resources: Resources, progress: Progress) -> Pool:
+    return Pool(
+        plugin_args={
+            "n_procs": resources.nprocs,
+            "memory_gb": resources.mem_mb / 1024,
+            "raise_insufficient": False,
+            "status_callback": progress,
+        }
+    )
 
 
-def _read_crashes(crash_dir: Path, started: float) -> dict[str, list[str]]:
-    """Return one sentence per crash of this run, by the sub-graph it happened in."""
-    crashes = defaultdict(list)
-    for path in sorted(crash_dir.glob("crash-*.txt")):
-        if path.stat().st_mtime < started - 1:
-            continue
+class Progress:
+    """
+    Tells of every step that starts, ends or fails, in a line of its own.
+
+    Parameters
+    ----------
+    names
+        What to call each sub-graph.
+    """
+
+    QUIET = frozenset({"facts", "template_route", "keep", "keep_regions"})
+    """Steps of no interest to a person."""
+
+    def __init__(self, names: Mapping[str, str]):
+        self.names = names
+        self.started: dict[str, float] = {}
+        self.ended: dict[str, str] = {}
+
+    def __call__(self, node, status: str) -> None:
+        """Take note of what nipype tells about a node."""
+        _, part, *steps = node.fullname.split(".")
+        if not steps or steps[-1] in self.QUIET or node.fullname in self.ended:
+            return
+        name = f"{self.names.get(part, part)}  {readable(steps)}"
+        if status == "start":
+            self.started[node.fullname] = time.monotonic()
+            log.info("%s: started", name)
+        elif node.fullname in self.started:
+            seconds = time.monotonic() - self.started[node.fullname]
+            self.ended[node.fullname] = word = "FAILED" if status == "exception" else "done"
+            log.info("%s: %s after %s", name, word, duration(seconds))
+        else:  # its result lies in the work folder
+            self.ended[node.fullname] = "kept"
+
+    def __str__(self) -> str:
+        """Return how many steps ended in which way."""
+        counts = {word: list(self.ended.values()).count(word) for word in ("done", "FAILED")}
+        kept = list(self.ended.values()).count("kept")
+        text = f"{counts['done']} steps done, {kept} kept from an earlier run"
+        return text + (f", {counts['FAILED']} failed" if counts["FAILED"] else "")
+
+
+def readable(steps: list[str]) -> str:
+    """Return a step of the graph in words, ``inversion_wf.invert`` as ``inversion: invert``."""
+    words = [step.removesuffix("_wf").strip("_").replace("_", " ") for step in steps]
+    return ": ".join(words)
+
+
+def duration(seconds: float) -> str:
+    """Return a time that has passed as a person would say it."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s"
+
+
+def _read_crashes(paths: list[Path]) -> dict[str, list[str]]:
+    """Return one sentence per crash, by the sub-graph it happened in."""
+    crashes: dict[str, list[str]] = defaultdict(list)
+    for path in paths:
         text = path.read_text(encoding="utf-8", errors="replace")
         name = re.search(r"^Node: (?P<name>\S+)", text, re.MULTILINE)
         parts = name["name"].split(".") if name else ["", path.stem]
-        part, step = parts[1], ".".join(parts[2:])
+        part, steps = parts[1], parts[2:]
         if sentences := SENTENCE.findall(text):
             reason = sentences[-1]
         else:
             errors = LAST_ERROR.findall(text)
-            reason = f"{step} failed ({errors[-1] if errors else 'no message'}); see {path}"
+            reason = (
+                f"{readable(steps)} failed ({errors[-1] if errors else 'no message'}); see {path}"
+            )
         if reason not in crashes[part]:
             crashes[part].append(reason)
     return dict(crashes)

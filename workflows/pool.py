@@ -1,16 +1,25 @@
-"""Nipype's pool of processes, without its ways of waiting forever."""
+"""Nipype's pool of processes, without its ways of waiting forever and of staying behind."""
 
 from __future__ import annotations
 
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+import ctypes
 from functools import partial
 import logging
 import multiprocessing
 import os
+import signal
+import sys
+import time
 import traceback
 
 from nipype.pipeline.plugins.multiproc import MultiProcPlugin, run_node
+
+GRACE_S = 2.0
+"""Time that a worker has to remove what it was writing."""
+
+_PR_SET_PDEATHSIG = 1
 
 
 class Pool(MultiProcPlugin):
@@ -20,6 +29,8 @@ class Pool(MultiProcPlugin):
     Nipype's plugin drops a job that dies without a result, as one killed for memory does, and
     polls for it until the end of days.
     """
+
+    pool: ProcessPoolExecutor
 
     def __init__(self, plugin_args):
         super().__init__(plugin_args)
@@ -34,6 +45,25 @@ class Pool(MultiProcPlugin):
             # A fork of a process with threads may hang.
             mp_context=multiprocessing.get_context("forkserver"),
         )
+
+    def end(self) -> None:
+        """End all workers now, whatever they are at; nothing happens after a whole run."""
+        workers = list((self.pool._processes or {}).values())
+        self.pool.shutdown(wait=False, cancel_futures=True)
+        for worker in workers:
+            worker.terminate()
+        patience = time.monotonic() + GRACE_S
+        for worker in workers:
+            worker.join(max(0.0, patience - time.monotonic()))
+            worker.kill()  # one that is inside a library does not hear the first call
+
+    def _send_procs_to_workers(self, updatehash=False, graph=None):
+        super()._send_procs_to_workers(updatehash=updatehash, graph=graph)
+        # Nipype only sleeps a while between two looks, which takes a quarter of a core.
+        running = [self._task_obj[taskid] for taskid, _ in self.pending_tasks]
+        waiting = ~self.proc_done & (self.depidx.sum(axis=0) == 0).__array__()
+        if running and (len(running) == self.processors or not waiting.any()):
+            wait(running, timeout=1.0, return_when=FIRST_COMPLETED)
 
     def _submit_job(self, node, updatehash=False):
         self._taskid += 1
@@ -59,6 +89,11 @@ class Pool(MultiProcPlugin):
 
 def _start_worker(folder: str) -> None:
     os.chdir(folder)
+    # Ctrl-C reaches all processes of a terminal: the main one decides what becomes of the others.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    # A worker whose program is killed would go on for minutes, and wait for ever after.
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     hush()
 
 

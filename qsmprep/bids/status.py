@@ -48,20 +48,42 @@ class StatusRow:
 
 
 def skipped_rows(plan: Plan) -> list[StatusRow]:
-    """Return a row for each acquisition of a plan that is not processed, with all reasons."""
+    """Return a row for each acquisition or participant that is left out, with all reasons."""
     rows = []
     for key in plan.skipped:
-        reasons = " | ".join(str(issue) for issue in plan.issues if issue.key == key)
-        rows.append(StatusRow.named(key, "skipped", reasons))
+        reasons = [issue for issue in plan.issues if issue.key == key]
+        rows.append(StatusRow.named(key, "skipped", " | ".join(map(str, reasons))))
+    found = {acquisition.participant for acquisition in plan.acquisitions}
+    found |= {issue.participant for issue in plan.issues if issue.key}
+    for participant in dict.fromkeys(issue.participant for issue in plan.issues):
+        reasons = [
+            issue
+            for issue in plan.issues
+            if issue.participant == participant
+            and issue.key is None
+            and (issue.severity == "error" or participant not in found)
+        ]
+        if reasons:
+            text = " | ".join(map(str, reasons))
+            who = (f"sub-{participant}", "n/a", "n/a", "n/a", "n/a")
+            rows.append(StatusRow(*who, status="skipped", reason=text))
     return rows
 
 
 def update_status(out_dir: str | Path, rows: Iterable[StatusRow]) -> Path:
     """Replace or add rows of ``status.tsv``, whoever else is doing so, and return its path."""
+    rows = list(rows)
     path = Path(out_dir) / "status.tsv"
     path.parent.mkdir(parents=True, exist_ok=True)
     with _lock(path.with_name(".status.lock")):
-        merged = {row.identity: row for row in [*read_status(out_dir), *rows]}
+        # What is said of a participant as a whole holds for the latest run only.
+        known = {row.participant_id for row in rows}
+        kept = [
+            row
+            for row in read_status(out_dir)
+            if not (row.suffix == "n/a" and row.participant_id in known)
+        ]
+        merged = {row.identity: row for row in [*kept, *rows]}
         lines = [[field.name for field in fields(StatusRow)]]
         lines += [
             [" ".join(cell.split()) for cell in astuple(merged[key])] for key in sorted(merged)

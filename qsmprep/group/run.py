@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 import json
 from pathlib import Path
@@ -10,15 +11,30 @@ import sys
 import pandas as pd
 
 from qsmprep.bids.derivatives import replacing
-from qsmprep.bids.status import read_status
+from qsmprep.bids.status import StatusRow, read_status
 from qsmprep.errors import RequestError
 from qsmprep.group.tables import join_quality, join_regions
 from qsmprep.reports.group import write_group_page
 
 
-def run_group(out_dir: Path) -> int:
+def run_group(
+    out_dir: Path,
+    *,
+    participants: Sequence[str] = (),
+    sessions: Sequence[str] = (),
+    dry_run: bool = False,
+) -> int:
     """
     Join the tables of all participants in an output folder.
+
+    Parameters
+    ----------
+    out_dir
+        Output folder of the participant level.
+    participants, sessions
+        Labels, with or without ``sub-`` and ``ses-``; all where empty.
+    dry_run
+        Whether to name the tables and write nothing.
 
     Returns
     -------
@@ -28,27 +44,59 @@ def run_group(out_dir: Path) -> int:
     Raises
     ------
     RequestError
-        If there are no results.
+        If there are no results, or none of a participant or session.
     """
-    tables = sorted(out_dir.glob("sub-*/**/anat/*_regions.tsv"))
+    wanted = [
+        {f"{prefix}{label.removeprefix(prefix)}" for label in labels}
+        for prefix, labels in (("sub-", participants), ("ses-", sessions))
+    ]
+    tables = _find(out_dir, "regions.tsv", wanted)
+    status = [
+        row
+        for row in read_status(out_dir)
+        if all(
+            name in labels or not labels
+            for name, labels in zip((row.participant_id, row.session_id), wanted, strict=True)
+        )
+    ]
     if not tables:
         raise RequestError(f"{out_dir}: holds no regional table; run the participants first")
+    known = {part for path in tables for part in path.relative_to(out_dir).parts[:-2]}
+    known |= {name for row in status for name in (row.participant_id, row.session_id)}
+    if unknown := sorted(set.union(*wanted) - known):
+        raise RequestError(f"{out_dir}: holds no results of {', '.join(unknown)}")
+    if dry_run:
+        print("\n".join(map(str, tables)))
+    else:
+        print(f"{len(tables)} tables joined; report: {_write(out_dir, tables, wanted, status)}")
+    without = [row for row in status if row.status != "done"]
+    for row in without:
+        name = "_".join(part for part in row.identity if part != "n/a")
+        print(f"{name}: {row.status}: {row.reason}", file=sys.stderr)
+    return 1 if without else 0
+
+
+def _find(out_dir: Path, ending: str, wanted: list[set[str]]) -> list[Path]:
+    """Return outputs of the participants and sessions that are wanted."""
+    return [
+        path
+        for path in sorted(out_dir.glob(f"sub-*/**/anat/*_{ending}"))
+        if all(not labels or labels & set(path.relative_to(out_dir).parts) for labels in wanted)
+    ]
+
+
+def _write(
+    out_dir: Path, tables: list[Path], wanted: list[set[str]], status: list[StatusRow]
+) -> Path:
+    """Write the joined tables and their page, and return where it lies."""
     regions = join_regions(tables)
     quality = join_quality(
         {
             path.name.removesuffix("_desc-qc.json"): json.loads(path.read_text("utf-8"))
-            for path in sorted(out_dir.glob("sub-*/**/anat/*_desc-qc.json"))
+            for path in _find(out_dir, "desc-qc.json", wanted)
         }
     )
     for name, table in (("regions", regions), ("qc", quality)):
         with replacing(out_dir / f"group/{name}.tsv") as temporary:
             table.to_csv(temporary, sep="\t", index=False, na_rep="n/a", lineterminator="\n")
-    status = pd.DataFrame([asdict(row) for row in read_status(out_dir)])
-    page = write_group_page(out_dir, regions, status)
-
-    without = [row for row in read_status(out_dir) if row.status != "done"]
-    for row in without:
-        name = "_".join(part for part in row.identity if part != "n/a")
-        print(f"{name}: {row.status}: {row.reason}", file=sys.stderr)
-    print(f"{len(tables)} tables joined in {out_dir / 'group/regions.tsv'}\nreport: {page}")
-    return 1 if without else 0
+    return write_group_page(out_dir, regions, pd.DataFrame([asdict(row) for row in status]))

@@ -22,8 +22,10 @@ from qsmprep.interfaces._nifti import load, load_labels, load_mask
 from qsmprep.reports import figures
 from qsmprep.reports.regions import read_regions, region_dots
 
+Grid = tuple[tuple[float, float, float], tuple[str, str, str]]
 
-class _DrawFiguresInputSpec(BaseInterfaceInputSpec):
+
+class _DrawMapsInputSpec(BaseInterfaceInputSpec):
     magnitude = File(exists=True, mandatory=True, desc="magnitude of all echoes together")
     brain_mask = File(exists=True, mandatory=True, desc="brain")
     trusted_mask = File(exists=True, mandatory=True, desc="where susceptibility is known")
@@ -32,22 +34,25 @@ class _DrawFiguresInputSpec(BaseInterfaceInputSpec):
     noise = File(exists=True, mandatory=True, desc="noise of the field, Hz")
     chi = File(exists=True, mandatory=True, desc="susceptibility, ppm")
     r2star = File(exists=True, desc="R2*, 1/s")
-    t1w_brain = File(exists=True, desc="T1w in GRE space")
-    dseg = File(exists=True, desc="labels in GRE space")
-    table = File(exists=True, desc="regional table")
+
+
+class _DrawRegionsInputSpec(BaseInterfaceInputSpec):
+    magnitude = File(exists=True, mandatory=True, desc="magnitude of all echoes together")
+    brain_mask = File(exists=True, mandatory=True, desc="brain")
+    chi = File(exists=True, mandatory=True, desc="susceptibility, ppm")
+    t1w_brain = File(exists=True, mandatory=True, desc="T1w in GRE space")
+    dseg = File(exists=True, mandatory=True, desc="labels in GRE space")
+    table = File(exists=True, mandatory=True, desc="regional table")
     regions = traits.List(traits.Any, desc="index, name and hemisphere of the labels")
     reference = traits.Str("whole-brain", usedefault=True, desc="reference the dots show")
 
 
-class _DrawFiguresOutputSpec(TraitedSpec):
+class _DrawOutputSpec(TraitedSpec):
     figures = OutputMultiObject(File(exists=True), desc="one file per figure, named for it")
 
 
-class DrawFigures(SimpleInterface):
-    """Draw all figures that there is something to show in."""
-
-    input_spec = _DrawFiguresInputSpec
-    output_spec = _DrawFiguresOutputSpec
+class _Draw(SimpleInterface):
+    output_spec = _DrawOutputSpec
 
     def _run_interface(self, runtime):
         self._results["figures"] = [
@@ -58,40 +63,56 @@ class DrawFigures(SimpleInterface):
 
     def _draw(self):
         """Yield name, figure and kind of file of each figure."""
-        magnitude, image = load(self.inputs.magnitude)
+        raise NotImplementedError
+
+    def _load(self, *names):
+        return tuple(load(getattr(self.inputs, name))[0] for name in names)
+
+    def _grid(self) -> Grid:
+        """Return the voxel size, mm, and where the axes of the voxels point."""
+        affine = load(self.inputs.magnitude)[1].affine
+        return Geometry.from_affine(affine).voxel_size, nb.aff2axcodes(affine)
+
+
+class DrawMaps(_Draw):
+    """Draw masks, fields and maps."""
+
+    input_spec = _DrawMapsInputSpec
+
+    def _draw(self):
+        grid, (magnitude, chi) = self._grid(), self._load("magnitude", "chi")
         brain, trusted = load_mask(self.inputs.brain_mask), load_mask(self.inputs.trusted_mask)
-        chi, total, local, noise = (
-            load(getattr(self.inputs, name))[0] for name in ("chi", "field_hz", "local", "noise")
-        )
-        grid = Geometry.from_affine(image.affine).voxel_size, nb.aff2axcodes(image.affine)
         yield "mask", figures.mask_contour(magnitude, brain, trusted, *grid), ".png"
-        yield (
-            "field",
-            figures.field_maps(total, local, noise, brain, *grid),
-            ".png",
-        )
+        total, local, noise = self._load("field_hz", "local", "noise")
+        yield "field", figures.field_maps(total, local, noise, brain, *grid), ".png"
         yield "chi", figures.chi_planes(chi, trusted, *grid), ".png"
         if isdefined(self.inputs.r2star):
-            yield "r2star", figures.r2star_planes(load(self.inputs.r2star)[0], brain, *grid), ".png"
-        if isdefined(self.inputs.t1w_brain):
-            pair = (load(self.inputs.t1w_brain)[0], magnitude, brain, *grid)
-            yield "registration", figures.registration_check(*pair), ".png"
-            t1w_frame, magnitude_frame = figures.registration_frames(*pair)
-            yield "registrationT1w", t1w_frame, ".png"
-            yield "registrationMagnitude", magnitude_frame, ".png"
-        if isdefined(self.inputs.dseg):
-            labels = load_labels(self.inputs.dseg)
-            names = {index: name for index, name, _ in self.inputs.regions}
-            for name, background, kind in (
-                ("labels", magnitude, "magnitude"),
-                ("labelsChi", chi, "chi"),
-            ):
-                overlay = figures.label_overlay(
-                    background, labels, names, *grid, background_kind=kind
-                )
-                yield name, overlay, ".png"
-            table = read_regions(Path(self.inputs.table))
-            yield "regions", region_dots(table, self.inputs.reference), ".svg"
+            (r2star,) = self._load("r2star")
+            yield "r2star", figures.r2star_planes(r2star, brain, *grid), ".png"
+
+
+class DrawRegions(_Draw):
+    """Draw how the T1w fits, where its labels lie and what the table says of them."""
+
+    input_spec = _DrawRegionsInputSpec
+
+    def _draw(self):
+        grid, (magnitude, t1w, chi) = self._grid(), self._load("magnitude", "t1w_brain", "chi")
+        pair = (t1w, magnitude, load_mask(self.inputs.brain_mask), *grid)
+        yield "registration", figures.registration_check(*pair), ".png"
+        t1w_frame, magnitude_frame = figures.registration_frames(*pair)
+        yield "registrationT1w", t1w_frame, ".png"
+        yield "registrationMagnitude", magnitude_frame, ".png"
+        labels = load_labels(self.inputs.dseg)
+        names = {index: name for index, name, _ in self.inputs.regions}
+        for name, background, kind in (
+            ("labels", magnitude, "magnitude"),
+            ("labelsChi", chi, "chi"),
+        ):
+            overlay = figures.label_overlay(background, labels, names, *grid, background_kind=kind)
+            yield name, overlay, ".png"
+        table = read_regions(Path(self.inputs.table))
+        yield "regions", region_dots(table, self.inputs.reference), ".svg"
 
 
 class _SaveFiguresInputSpec(BaseInterfaceInputSpec):

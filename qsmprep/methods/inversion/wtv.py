@@ -135,13 +135,14 @@ def _distrust(weight2, residual, inside):
 
 
 def _face_weights(magnitude, inside, geometry, fraction: float, weight: float):
-    """Return the cost of each voxel face: `weight` on the strongest `fraction`, else 1."""
+    """Return the cost of each voxel face, from 1 down to `weight` on the strongest `fraction`."""
     xp = array_namespace(magnitude, inside)
     steepness = xp.abs(gradient(magnitude, geometry))
     ranked = xp.sort(xp.concat([steepness[a, ...][inside] for a in range(3)]))
     threshold = ranked[min(int((1 - fraction) * ranked.shape[0]), ranked.shape[0] - 1)]
-    one = xp.ones_like(steepness)
-    return xp.where((steepness > threshold) & inside[None, ...], weight * one, one)
+    # A ramp, not a step, or rounding of the magnitude would turn edges on and off.
+    ramp = xp.clip(2 * steepness / threshold - 1.5, 0.0, 1.0) if threshold > 0 else steepness
+    return xp.where(inside[None, ...], 1 - (1 - weight) * ramp, xp.ones_like(steepness))
 
 
 def _relative_change(new, old, inside) -> float:

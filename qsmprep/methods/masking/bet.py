@@ -231,11 +231,12 @@ def _grow(vertices, mesh, image, voxel, levels, parameters):
 def _push(vertices, normal, image, voxel, levels, fraction):
     """Return how strongly the image pushes each vertex outwards, about -2 to 1."""
     depth = np.arange(DEPTH_MIN + 1)[:, None]
-    index = tuple(
-        np.clip(np.rint((x - depth * n) / size).astype(np.intp), 0, length - 1)
-        for x, n, size, length in zip(vertices.T, normal.T, voxel, image.shape, strict=True)
-    )
-    values = image[index]
+    points = [
+        (x - depth * n) / size for x, n, size in zip(vertices.T, normal.T, voxel, strict=True)
+    ]
+    # Nearest voxels would do for the shape, but never let the surface rest: the same head with
+    # another rounding of its intensities would get another mask.
+    values = ndimage.map_coordinates(image, points, order=1, mode="nearest")
     darkest = np.clip(values.min(axis=0), levels.low, levels.middle)
     brightest = np.clip(values[: DEPTH_MAX + 1].max(axis=0), levels.threshold, levels.middle)
     # The power is that of FSL, with whose fractions ours are to be comparable.

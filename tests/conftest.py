@@ -1,0 +1,113 @@
+"""Simulated datasets, and runs of the program on them that several tests look at."""
+
+from dataclasses import dataclass
+import os
+from pathlib import Path
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from qsmprep.simulate.acquisition import SessionSpec
+from qsmprep.simulate.dataset import ParticipantSpec, write_atlas, write_dataset
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A run of the program that is over."""
+
+    out: Path
+    work: Path
+    status: int
+    stdout: str
+    stderr: str
+
+    @property
+    def steps(self):
+        """Steps that were computed, not those taken from an earlier run."""
+        lines = (line for line in self.stderr.splitlines() if ": started" in line)
+        return [line.split("  ", 2)[2].removesuffix(": started") for line in lines]
+
+
+@pytest.fixture(scope="session")
+def caches(tmp_path_factory):
+    """Compiled loops, shared by all runs: compiling them takes longer than running them."""
+    return {"NUMBA_CACHE_DIR": str(tmp_path_factory.mktemp("numba"))}
+
+
+@pytest.fixture(scope="session")
+def program(caches):
+    """Start the program in a process of its own, the leader of a group."""
+
+    def start(*arguments, cwd=None, env=None, **options):
+        return subprocess.Popen(
+            [sys.executable, "-m", "qsmprep.cli", *map(str, arguments)],
+            cwd=cwd,
+            env=os.environ | caches if env is None else env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            **options,
+        )
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def qsmprep(program):
+    """Run the program on the participant level to its end."""
+
+    def run(bids, out, *arguments, work=None, level="participant", **options):
+        work = work or out.with_name(f"{out.name}-work")
+        process = program(bids, out, level, "-w", work, "--nprocs", "2", *arguments, **options)
+        stdout, stderr = process.communicate(timeout=580)
+        return Ended(out, work, process.returncode, stdout, stderr)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def simulated(tmp_path_factory):
+    """Return a dataset of one small head, with T1w, truth and atlas; not to be changed."""
+    root = tmp_path_factory.mktemp("simulated") / "bids"
+    # Voxels so large that a map takes seconds, and no skull, which takes a registration to find.
+    session = SessionSpec(voxel_size=(3.0, 3.0, 3.0), skull=False)
+    write_dataset(root, [ParticipantSpec("01", 1, (session,))], resolution=2.5)
+    write_atlas(root / "derivatives/atlas-simulated", resolution=2.5)
+    return root
+
+
+@pytest.fixture(scope="session")
+def atlas(simulated):
+    return simulated / "derivatives/atlas-simulated"
+
+
+@pytest.fixture
+def dataset(simulated, tmp_path):
+    """Return a copy of the dataset that a test may spoil."""
+    return copy_participant(simulated, tmp_path / "bids", "01")
+
+
+@pytest.fixture(scope="session")
+def maps(simulated, qsmprep, tmp_path_factory):
+    """Return a complete run without an atlas."""
+    return qsmprep(simulated, tmp_path_factory.mktemp("maps") / "out", "--atlas", "none")
+
+
+@pytest.fixture(scope="session")
+def complete(simulated, atlas, qsmprep, tmp_path_factory):
+    """Return a complete run with the atlas: the only one, because registrations take a minute."""
+    return qsmprep(simulated, tmp_path_factory.mktemp("complete") / "out", "--atlas", atlas)
+
+
+def copy_participant(source, target, label):
+    """Copy the only participant of a dataset into another one, under another label."""
+    target.mkdir(exist_ok=True)
+    shutil.copy(source / "dataset_description.json", target)
+    for path in (source / "sub-01/anat").iterdir():
+        new = target / f"sub-{label}/anat" / path.name.replace("sub-01", f"sub-{label}")
+        new.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, new)
+    return target
