@@ -1,33 +1,15 @@
 """Simulated datasets, and runs of the program on them that several tests look at."""
 
-from dataclasses import dataclass
 import os
 from pathlib import Path
-import shutil
 import subprocess
 import sys
 
 import pytest
+from runs import Ended, copy_participant
 
 from qsmprep.simulate.acquisition import SessionSpec
 from qsmprep.simulate.dataset import ParticipantSpec, write_atlas, write_dataset
-
-
-@dataclass(frozen=True)
-class Ended:
-    """A run of the program that is over."""
-
-    out: Path
-    work: Path
-    status: int
-    stdout: str
-    stderr: str
-
-    @property
-    def steps(self):
-        """Steps that were computed, not those taken from an earlier run."""
-        lines = (line for line in self.stderr.splitlines() if ": started" in line)
-        return [line.split("  ", 2)[2].removesuffix(": started") for line in lines]
 
 
 @pytest.fixture(scope="session")
@@ -97,17 +79,11 @@ def maps(simulated, qsmprep, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def complete(simulated, atlas, qsmprep, tmp_path_factory):
-    """Return a complete run with the atlas: the only one, because registrations take a minute."""
-    return qsmprep(simulated, tmp_path_factory.mktemp("complete") / "out", "--atlas", atlas)
-
-
-def copy_participant(source, target, label):
-    """Copy the only participant of a dataset into another one, under another label."""
-    target.mkdir(exist_ok=True)
-    shutil.copy(source / "dataset_description.json", target)
-    for path in (source / "sub-01/anat").iterdir():
-        new = target / f"sub-{label}/anat" / path.name.replace("sub-01", f"sub-{label}")
-        new.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(path, new)
-    return target
+def complete(simulated, qsmprep):
+    """Return a complete run with the atlas: the only one, because registrations take minutes."""
+    root = simulated.parent
+    # As most people type it: relative. Coarse registrations will do for a head of large voxels.
+    return qsmprep(
+        Path("bids"), root / "complete", "--atlas", "bids/derivatives/atlas-simulated",
+        "--set", "segmentation.spacing=4", cwd=root,
+    )  # fmt: skip

@@ -44,7 +44,7 @@ def test_another_method_comes_with_its_own_defaults():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("inversion.method=magic", "choose tkd or wtv"),
+        ("inversion.method=magic", "choose wtv or tkd"),
         ("inversion.thresh=0.1", "thresh: wtv takes regularisation"),
         ("inverson.method=tkd", "no such stage; there are"),
         ("background.max_radius=wide", "a number is needed"),

@@ -56,12 +56,11 @@ def execute(
     """
     progress = Progress(names)
     before = set(crash_dir.glob("crash-*"))
-    if plugin:
-        arguments = {"status_callback": progress, **plugin.get("plugin_args", {})}  # type: ignore[dict-item]
-        runner = plugin["plugin"]
-    else:
-        runner = _local_pool(resources, progress)
-        arguments = {}
+    given = dict(plugin.get("plugin_args", {}))  # type: ignore[call-overload]
+    runner = plugin.get("plugin", "MultiProc")
+    arguments = {"status_callback": progress, **given}
+    if runner == "MultiProc":
+        runner = Pool(plugin_args=_local_arguments(resources) | arguments)
     try:
         workflow.run(plugin=runner, plugin_args=arguments)
     except Exception:
@@ -131,15 +130,12 @@ def draw_graph(workflow: pe.Workflow, path: Path) -> None:
     workflow.write_graph(str(path), graph2use="colored", format="svg")
 
 
-def _local_pool(resources: Resources, progress: Progress) -> Pool:
-    return Pool(
-        plugin_args={
-            "n_procs": resources.nprocs,
-            "memory_gb": resources.mem_mb / 1024,
-            "raise_insufficient": False,
-            "status_callback": progress,
-        }
-    )
+def _local_arguments(resources: Resources) -> dict[str, object]:
+    return {
+        "n_procs": resources.nprocs,
+        "memory_gb": resources.mem_mb / 1024,
+        "raise_insufficient": False,
+    }
 
 
 class Progress:

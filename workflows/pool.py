@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-import ctypes
+import fcntl
 from functools import partial
 import logging
 import multiprocessing
@@ -18,8 +18,6 @@ from nipype.pipeline.plugins.multiproc import MultiProcPlugin, run_node
 
 GRACE_S = 2.0
 """Time that a worker has to remove what it was writing."""
-
-_PR_SET_PDEATHSIG = 1
 
 
 class Pool(MultiProcPlugin):
@@ -92,9 +90,24 @@ def _start_worker(folder: str) -> None:
     # Ctrl-C reaches all processes of a terminal: the main one decides what becomes of the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    # A worker whose program is killed would go on for minutes, and wait for ever after.
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    _die_with_program()
     hush()
+
+
+def _die_with_program() -> None:
+    """
+    Have the kernel kill this worker as soon as its program is gone, however that came.
+
+    Else it would go on for minutes, inside a library that lets no thread watch, and then wait
+    for work for ever.
+    """
+    program = multiprocessing.parent_process()
+    if program is not None:
+        # A pipe, whose other end the program holds: losing it counts as input.
+        pipe = program.sentinel
+        fcntl.fcntl(pipe, fcntl.F_SETOWN, os.getpid())
+        fcntl.fcntl(pipe, fcntl.F_SETSIG, signal.SIGKILL)
+        fcntl.fcntl(pipe, fcntl.F_SETFL, fcntl.fcntl(pipe, fcntl.F_GETFL) | os.O_ASYNC)
 
 
 def hush() -> None:

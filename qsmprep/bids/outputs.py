@@ -80,6 +80,8 @@ def output_metadata(
     return {
         **{name: value for name, value in spec.items() if name not in NOT_METADATA},
         "Sources": sources,
+        # BIDS wants to know which image a space is that is no template.
+        **({"SpatialReference": sources[0]} if spec.get("space") == "T1w" else {}),
         **(facts if spec.get("facts") else {}),
         "GeneratedBy": {
             "Name": "qsmprep",

@@ -51,29 +51,31 @@ def run_group(
         for prefix, labels in (("sub-", participants), ("ses-", sessions))
     ]
     tables = _find(out_dir, "regions.tsv", wanted)
-    status = [
-        row
-        for row in read_status(out_dir)
-        if all(
-            name in labels or not labels
-            for name, labels in zip((row.participant_id, row.session_id), wanted, strict=True)
-        )
+    status = [row for row in read_status(out_dir) if _is_wanted(row, wanted)]
+    everything = [
+        path.relative_to(out_dir).parts[:-2] for path in _find(out_dir, "regions.tsv", [])
     ]
+    known = {part for parts in everything for part in parts}
+    known |= {name for row in read_status(out_dir) for name in row.identity[:2]}
+    if unknown := sorted(set().union(*wanted) - known):
+        raise RequestError(f"{out_dir}: holds no results of {', '.join(unknown)}")
     if not tables:
         raise RequestError(f"{out_dir}: holds no regional table; run the participants first")
-    known = {part for path in tables for part in path.relative_to(out_dir).parts[:-2]}
-    known |= {name for row in status for name in (row.participant_id, row.session_id)}
-    if unknown := sorted(set.union(*wanted) - known):
-        raise RequestError(f"{out_dir}: holds no results of {', '.join(unknown)}")
     if dry_run:
         print("\n".join(map(str, tables)))
     else:
-        print(f"{len(tables)} tables joined; report: {_write(out_dir, tables, wanted, status)}")
+        page = _write(out_dir, tables, wanted, status)
+        print(f"{len(tables)} table{'s' * (len(tables) != 1)} joined; report: {page}")
     without = [row for row in status if row.status != "done"]
     for row in without:
         name = "_".join(part for part in row.identity if part != "n/a")
         print(f"{name}: {row.status}: {row.reason}", file=sys.stderr)
     return 1 if without else 0
+
+
+def _is_wanted(row: StatusRow, wanted: list[set[str]]) -> bool:
+    pairs = zip(row.identity[:2], wanted, strict=True)
+    return all(not labels or name in labels for name, labels in pairs)
 
 
 def _find(out_dir: Path, ending: str, wanted: list[set[str]]) -> list[Path]:

@@ -21,7 +21,7 @@ def join_regions(paths: list[Path]) -> pd.DataFrame:
     InputError
         If a table cannot be read, or differs in its columns from the first.
     """
-    tables = []
+    tables: list[pd.DataFrame] = []
     for path in paths:
         try:
             table = pd.read_csv(

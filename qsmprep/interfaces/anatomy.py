@@ -124,7 +124,7 @@ class BrainMask(SimpleInterface):
 
     def _start(self, ants, images, displacement, prefix: str) -> str:
         """
-        Return the better of two coarse affine alignments of the template to the head.
+        Return the better of two coarse rigid alignments of the template to the head.
 
         One starts from the centres of mass, which a long neck draws down; the other from the
         displacement (mm, to the right, front and top) of the upper head against the template.
@@ -137,14 +137,16 @@ class BrainMask(SimpleInterface):
             ants.resample_image(image, (4.0, 4.0, 4.0), use_voxels=False, interp_type=kind)
             for image, kind in zip(images, (0, 0, 1), strict=True)
         )
+        # A scale would take the skull for the brain, and so would a view without the scalp.
+        wide = ants.iMath(small_rim, "MD", 5)
         tries = []
         for number, start in enumerate((f"{prefix}shift.mat", None)):  # None: centres of mass
             found = ants.registration(
                 small_fixed,
                 small_moving,
-                "Affine",
+                "Rigid",
                 initial_transform=start,
-                mask=small_rim,
+                mask=wide,
                 mask_all_stages=True,
                 outprefix=f"{prefix}start{number}_",
             )

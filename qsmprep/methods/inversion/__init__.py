@@ -13,4 +13,4 @@ from typing import Any
 from qsmprep.methods.inversion.tkd import tkd
 from qsmprep.methods.inversion.wtv import wtv
 
-INVERSIONS: dict[str, Callable[..., Any]] = {"tkd": tkd, "wtv": wtv}
+INVERSIONS: dict[str, Callable[..., Any]] = {"wtv": wtv, "tkd": tkd}

@@ -1,0 +1,105 @@
+"""What was done, in words and numbers that a paper needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from inspect import getdoc
+import re
+
+import qsmprep
+
+DOI = re.compile(r"doi:(10\.\d{4,}/[^\s),;]+[^\s),;.])")
+
+STEPS = {
+    "masking": "The brain was found in the magnitude",
+    "offset": "The receive phase was removed from all echoes",
+    "unwrapping": "Phase was unwrapped",
+    "field": "The echoes were joined into one field map",
+    "relaxometry": "R2* was fitted to the magnitudes",
+    "background": "The field of sources outside the brain was removed",
+    "inversion": "Susceptibility was computed from the local field",
+}
+"""What each stage did, as the start of a sentence."""
+
+OTHERS = {
+    "QSM consensus": "10.1002/mrm.30006",
+    "N4 bias correction": "10.1109/TMI.2010.2046908",
+    "symmetric normalisation (ANTs)": "10.1016/j.media.2007.06.004",
+    "BIDS": "10.1038/sdata.2016.44",
+    "nipype": "10.3389/fninf.2011.00013",
+}
+"""What every run with regions rests on."""
+
+LIBRARIES = ("antspyx", "nibabel", "nilearn", "nipype", "numpy", "pybids", "scipy")
+
+
+def methods_text(
+    stages: Mapping[str, Mapping[str, object]],
+    algorithms: Mapping[str, Mapping[str, Callable]],
+    *,
+    name: str,
+    digest: str,
+) -> str:
+    """
+    Return the methods section as Markdown: every step with its parameters and its paper.
+
+    Parameters
+    ----------
+    stages
+        Settings of all stages.
+    algorithms
+        What the methods named there are; their documentation names the papers.
+    name, digest
+        Of the protocol.
+    """
+    lines = [
+        "# Methods",
+        "",
+        f"Computed with qsmprep {qsmprep.__version__}, protocol `{name}`, digest `{digest}`. "
+        "Every number that was set, default or not, is given.",
+        "",
+    ]
+    for stage, sentence in STEPS.items():
+        settings = dict(stages[stage])
+        method = str(settings.pop("method"))
+        lines.append(
+            f"- {sentence} by {_cite(method, algorithms[stage][method])}{_list(settings)}."
+        )
+    lines += [
+        f"- Sign of the phase: {stages['phase']['sign']} (`auto`: decided by the "
+        "susceptibility of deep tissue; the sidecars tell how).",
+        f"- Zero of the susceptibility map: {stages['referencing']['method']}; tables give all "
+        "references. Susceptibility of a reference may change with disease.",
+        f"- Regions: atlas {stages['segmentation']['atlas']}, registered to the T1w image at "
+        f"{stages['segmentation']['spacing']} mm by SyN, majority vote; the T1w image was aligned "
+        "to the magnitude by six degrees of freedom, labels were interpolated once for each.",
+        "",
+        "# References",
+        "",
+        *(f"- {what}: https://doi.org/{doi}" for what, doi in _references(stages, algorithms)),
+        "",
+        "# Software",
+        "",
+        ", ".join(f"{library} {version(library)}" for library in LIBRARIES) + ".",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _cite(method: str, algorithm: Callable) -> str:
+    doi = DOI.search(getdoc(algorithm) or "")
+    return f"`{method}` (doi:{doi[1]})" if doi else f"`{method}`"
+
+
+def _list(settings: Mapping[str, object]) -> str:
+    pairs = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in settings.items())
+    return f" with {pairs}" if pairs else ""
+
+
+def _references(stages, algorithms) -> list[tuple[str, str]]:
+    """Return what to cite: the papers of the methods used, then what every run rests on."""
+    found = []
+    for stage in STEPS:
+        method = stages[stage]["method"]
+        found += [(method, doi) for doi in DOI.findall(getdoc(algorithms[stage][method]) or "")]
+    return [*found, *OTHERS.items()]
