@@ -25,7 +25,8 @@ from qsmprep.bids.output import check_output_dir, write_output_files
 from qsmprep.bids.plan import describe, summarise
 from qsmprep.bids.status import StatusRow, read_status, skipped_rows, update_status
 from qsmprep.errors import RequestError
-from qsmprep.protocol import Protocol
+from qsmprep.protocol import ALGORITHMS, Protocol
+from qsmprep.reports.methods_text import methods_text
 from qsmprep.resources import Resources
 
 log = logging.getLogger("qsmprep")
@@ -259,6 +260,10 @@ def _write_head(request: Request, digest: str) -> None:
         protocol_digest=digest,
     )
     atomic_write_text(request.out_dir / "logs/protocol.toml", request.protocol.to_toml())
+    text = methods_text(
+        request.protocol.stages, ALGORITHMS, name=request.protocol.name, digest=digest
+    )
+    atomic_write_text(request.out_dir / "CITATION.md", text)
 
 
 def _work_dir(request: Request, digest: str) -> Path:

@@ -117,6 +117,7 @@ def test_every_output_exists_with_a_sidecar(complete, simulated):
     digest = json.loads((complete.out / "dataset_description.json").read_text())["GeneratedBy"][0][
         "Protocol"
     ]["Digest"]
+    assert digest in (complete.out / "CITATION.md").read_text()
     for path in expected:
         if path.suffix == ".json":
             continue
