@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+import shutil
 import subprocess
 import sys
 
@@ -79,11 +80,24 @@ def maps(simulated, qsmprep, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def complete(simulated, qsmprep):
-    """Return a complete run with the atlas: the only one, because registrations take minutes."""
+def heads(atlas):
+    """Return an atlas of two heads, alike, so that the majority is known."""
+    folder = atlas.with_name("atlas-heads")
+    shutil.copytree(atlas, folder, ignore=shutil.ignore_patterns("tpl-*"))
+    for label in ("sub-a", "sub-b"):
+        (folder / label / "anat").mkdir(parents=True)
+        for kind in ("T1w", "dseg"):
+            source = atlas / f"tpl-simulated/anat/tpl-simulated_{kind}.nii.gz"
+            shutil.copy(source, folder / label / "anat" / f"{label}_{kind}.nii.gz")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def complete(simulated, heads, qsmprep):
+    """Return a complete run with an atlas: the only one, because registrations take minutes."""
     root = simulated.parent
     # As most people type it: relative. Coarse registrations will do for a head of large voxels.
     return qsmprep(
-        Path("bids"), root / "complete", "--atlas", "bids/derivatives/atlas-simulated",
+        Path("bids"), root / "complete", "--atlas", heads.relative_to(root),
         "--set", "segmentation.spacing=4", cwd=root,
     )  # fmt: skip

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+import math
 from pathlib import Path
 
+import nibabel as nb
 from nipype.interfaces.utility import Merge
 from nipype.pipeline import engine as pe
 
@@ -59,18 +61,24 @@ class Study:
         return [index for index, name, _ in self.regions if "white-matter" not in name]
 
 
+ANATOMY_GB = 1.5
+"""Peak of N4 and Atropos on a T1w of 1 mm, with some to spare."""
+
+
 def build(study: Study, acquisitions: tuple[Acquisition, ...], work_dir: Path) -> pe.Workflow:
     """Return the graph that makes every output of the acquisitions."""
     workflow = pe.Workflow(name="qsmprep_wf", base_dir=str(work_dir))
     anatomies: dict[str, pe.Workflow] = {}
     for acquisition in acquisitions:
         graph = build_acquisition(study, acquisition)
+        _declare_memory(graph, _acquisition_gb(acquisition))
         workflow.add_nodes([graph])
         anatomy = acquisition.t1w
         if anatomy is None or study.atlas is None:
             continue
         if anatomy.key not in anatomies:
             anatomies[anatomy.key] = build_anatomy(study, anatomy, study.atlas)
+            _declare_memory(anatomies[anatomy.key], ANATOMY_GB)
         workflow.connect([
             (anatomies[anatomy.key], graph, [
                 (f"anatomy_wf.outputnode.{port}", f"coregistration_wf.inputnode.{port}")
@@ -348,3 +356,15 @@ def _known(study: Study, acquisition: Acquisition) -> dict[str, object]:
     if study.atlas:
         known["Atlas"] = {"Name": study.atlas.name, "License": study.atlas.license}
     return known
+
+
+def _acquisition_gb(acquisition: Acquisition) -> float:
+    """Return the memory a step may need: libraries, and some thirty volumes or all echoes."""
+    path = next(iter(acquisition.parts.values()))[0]
+    voxels = math.prod(nb.load(path).shape[:3])
+    return 0.4 + 4e-9 * voxels * max(30, 6 * len(acquisition.echo_times))
+
+
+def _declare_memory(graph: pe.Workflow, gigabytes: float) -> None:
+    for name in graph.list_node_names():
+        graph.get_node(name)._mem_gb = gigabytes

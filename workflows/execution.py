@@ -148,7 +148,7 @@ class Progress:
         What to call each sub-graph.
     """
 
-    QUIET = frozenset({"facts", "template_route", "keep", "keep_regions"})
+    QUIET = frozenset({"carried", "facts", "template_route", "keep", "keep_regions"})
     """Steps of no interest to a person."""
 
     def __init__(self, names: Mapping[str, str]):
@@ -158,7 +158,7 @@ class Progress:
 
     def __call__(self, node, status: str) -> None:
         """Take note of what nipype tells about a node."""
-        _, part, *steps = node.fullname.split(".")
+        part, *steps = node.fullname.split(".")[1:] or [""]
         if not steps or steps[-1] in self.QUIET or node.fullname in self.ended:
             return
         name = f"{self.names.get(part, part)}  {readable(steps)}"
@@ -201,7 +201,7 @@ def _read_crashes(paths: list[Path]) -> dict[str, list[str]]:
         text = path.read_text(encoding="utf-8", errors="replace")
         name = re.search(r"^Node: (?P<name>\S+)", text, re.MULTILINE)
         parts = name["name"].split(".") if name else ["", path.stem]
-        part, steps = parts[1], parts[2:]
+        part, steps = parts[1] if len(parts) > 1 else "", parts[2:]
         if sentences := SENTENCE.findall(text):
             reason = sentences[-1]
         else:

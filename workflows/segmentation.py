@@ -1,5 +1,8 @@
 """From the T1w and an atlas to labels."""
 
+import re
+
+from nipype.interfaces.utility import Merge
 from nipype.pipeline import engine as pe
 
 from qsmprep.bids.atlas import Atlas
@@ -41,18 +44,23 @@ def init_segmentation_wf(
     workflow, inputnode, outputnode = open_graph(
         name, ["t1w_brain", "brain_mask"], ["dseg", "agreement"]
     )
-    carry = pe.MapNode(
-        CarryLabels(spacing=spacing, seed=seed),
-        iterfield=["atlas_t1w", "atlas_dseg"],
-        name="carry",
-    )
-    carry.inputs.atlas_t1w = [str(member.t1w) for member in atlas.members]
-    carry.inputs.atlas_dseg = [str(member.dseg) for member in atlas.members]
+    carried = pe.Node(Merge(len(atlas.members)), name="carried")
     fuse = pe.Node(FuseLabels(), name="fuse")
 
+    # A node for each, not a MapNode, whose parts know neither graph nor participant.
+    for number, member in enumerate(atlas.members, 1):
+        carry = pe.Node(
+            CarryLabels(
+                atlas_t1w=str(member.t1w), atlas_dseg=str(member.dseg), spacing=spacing, seed=seed
+            ),
+            name="carry_" + re.sub(r"\W", "_", member.label),
+        )
+        workflow.connect([
+            (inputnode, carry, [("t1w_brain", "t1w_brain"), ("brain_mask", "brain_mask")]),
+            (carry, carried, [("dseg", f"in{number}")]),
+        ])  # fmt: skip
     workflow.connect([
-        (inputnode, carry, [("t1w_brain", "t1w_brain"), ("brain_mask", "brain_mask")]),
-        (carry, fuse, [("dseg", "dsegs")]),
+        (carried, fuse, [("out", "dsegs")]),
         (fuse, outputnode, [("dseg", "dseg"), ("agreement", "agreement")]),
     ])  # fmt: skip
     return workflow
