@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 import math
 from pathlib import Path
+from typing import cast
 
 import nibabel as nb
 from nipype.interfaces.utility import Merge
@@ -361,7 +362,7 @@ def _known(study: Study, acquisition: Acquisition) -> dict[str, object]:
 def _acquisition_gb(acquisition: Acquisition) -> float:
     """Return the memory a step may need: libraries, and some thirty volumes or all echoes."""
     path = next(iter(acquisition.parts.values()))[0]
-    voxels = math.prod(nb.load(path).shape[:3])
+    voxels = math.prod(cast(nb.Nifti1Image, nb.load(path)).shape[:3])
     return 0.4 + 4e-9 * voxels * max(30, 6 * len(acquisition.echo_times))
 
 
