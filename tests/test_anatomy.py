@@ -182,7 +182,10 @@ def test_images_follow_the_motion(template, tmp_path):
     inputs = wf.inputs.inputnode
     inputs.magnitude, inputs.gre_brain_mask, inputs.t1w_brain = magnitude, mask, brain
     inputs.csf, inputs.gm, inputs.wm = template.csf, template.gm, template.wm
+    inputs.dseg = template.mask
     wf.run()
+    labels = nb.load(tmp_path / "coregistration_wf/carry_dseg/resampled.nii.gz").get_fdata()
+    assert set(np.unique(labels)) == {0, 1}  # labels are never mixed
     carried = nb.load(tmp_path / "coregistration_wf/carry_wm/resampled.nii.gz")
     wm = nb.load(template.wm)
     grid = nb.load(magnitude)
