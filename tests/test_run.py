@@ -118,6 +118,8 @@ def test_every_output_exists_with_a_sidecar(complete, simulated):
         "Protocol"
     ]["Digest"]
     assert digest in (complete.out / "CITATION.md").read_text()
+    page = (complete.out / "sub-01.html").read_text()
+    assert re.search(rf"Protocol digest</dt>\s*<dd>\s*{digest}", page)
     for path in expected:
         if path.suffix == ".json":
             continue

@@ -217,7 +217,7 @@ def _facts(sidecar: Mapping) -> list[tuple[str, str]]:
         ("Sign of the phase", plain(sidecar.get("PhaseSign"))),
         ("Reference", _reference(sidecar.get("Reference"))),
         ("Convergence", _convergence(sidecar.get("Convergence"))),
-        ("Protocol digest", plain(sidecar.get("ProtocolDigest"))),
+        ("Protocol digest", plain(sidecar.get("GeneratedBy", {}).get("ProtocolDigest"))),
     ]
 
 

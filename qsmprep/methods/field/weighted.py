@@ -8,6 +8,7 @@ from array_api_compat import array_namespace
 
 from qsmprep.methods.echoes.wrap import wrap
 from qsmprep.methods.statistics import median_in
+from qsmprep.units import phase_to_hz
 
 
 def weighted_field(unwrapped, magnitude, mask, te):
@@ -60,7 +61,7 @@ def weighted_field(unwrapped, magnitude, mask, te):
     else:
         sigma = _noise_of(magnitude[0, ...], seen)
     noise = xp.where(seen, sigma / xp.sqrt(safe) * disagreement, 0.0)
-    return rate / (2 * math.pi), noise / (2 * math.pi)
+    return phase_to_hz(rate, 1.0), phase_to_hz(noise, 1.0)  # both in rad/s so far
 
 
 def _median_chi2(degrees: int) -> float:
