@@ -10,6 +10,10 @@ from qsmprep.methods.inversion.wtv import wtv
 from qsmprep.protocol import needed_arrays
 
 SHAPE = (48, 48, 28)
+LIMITS = {"tkd": 0.75, "wtv": 0.4}
+"""Largest relative error in a small head with little noise."""
+NOT_SCALE_FREE: set[str] = set()
+"""Methods whose model ties them to the unit of the field, such as phase in an exponential."""
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +31,7 @@ def invert(name, head, field=None, xp=np, geometry=OBLIQUE, turn=lambda x: x, **
         "noise": np.where(head.mask, 5e-4, 0).astype("f4"),
         "magnitude": np.where(head.mask, 1 - 3 * np.abs(head.chi), 0).astype("f4"),
     }
+    arrays["csf"] = head.mask & ball(SHAPE, OBLIQUE.voxel_size, 4, (0, -10, 0))
     needed = {n: xp.asarray(turn(arrays[n])) for n in needed_arrays(INVERSIONS[name])}
     field = head.local if field is None else field
     result = INVERSIONS[name](
@@ -43,7 +48,7 @@ def test_keeps_precision_and_mask(name, head):
     assert not chi[~head.mask].any()
 
 
-@pytest.mark.parametrize("name", INVERSIONS)
+@pytest.mark.parametrize("name", sorted(INVERSIONS.keys() - NOT_SCALE_FREE))
 @pytest.mark.parametrize("factor", [-1.0, 3.0])
 def test_the_result_scales_with_the_field(name, head, factor):
     # Also where the method is not linear: its settings are relative to the field.
@@ -68,11 +73,11 @@ def test_a_rotated_head_gives_the_rotated_map(name, head):
     np.testing.assert_allclose(there.transpose(), invert(name, head), atol=2e-3)
 
 
-@pytest.mark.parametrize(("name", "limit"), [("tkd", 0.75), ("wtv", 0.4)])
-def test_recovers_the_nuclei(name, limit, head):
+@pytest.mark.parametrize("name", INVERSIONS)
+def test_recovers_the_nuclei(name, head):
     chi, true = invert(name, head)[head.mask], head.chi[head.mask]
     error = np.linalg.norm((chi - chi.mean()) - (true - true.mean()))
-    assert error < limit * np.linalg.norm(true - true.mean())
+    assert error < LIMITS[name] * np.linalg.norm(true - true.mean())
 
 
 def test_no_field_is_no_susceptibility(head):

@@ -207,7 +207,7 @@ def out(tmp_path, volume, ball):
         "MagneticFieldStrength": 3,
         "PhaseCoding": "integers -4096..4095",
         "PhaseSign": "kept",
-        "Convergence": {"iterations": 87, "residual": 9e-4, "converged": True},
+        "InversionConvergence": {"iterations": 87, "residual": 9e-4, "converged": True},
         "Notes": ["T1w of another session"],
     }
     (anat / f"{stem}_Chimap.json").write_text(json.dumps(sidecar))

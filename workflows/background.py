@@ -24,6 +24,8 @@ def init_background_wf(*, stage: Stage, name: str = "background_wf") -> pe.Workf
         Total field, ppm.
     mask
         Where the field can be trusted.
+    noise
+        Standard deviation of the field, ppm.
 
     Outputs
     -------
@@ -31,12 +33,15 @@ def init_background_wf(*, stage: Stage, name: str = "background_wf") -> pe.Workf
         Local field, ppm.
     mask
         Where the local field is known.
+    facts
+        How the iteration ended, for methods that iterate.
     """
-    workflow, inputnode, outputnode = open_graph(name, ["field", "mask"], ["local", "mask"])
+    inputs = ["field", "mask", "noise"]
+    workflow, inputnode, outputnode = open_graph(name, inputs, ["local", "mask", "facts"])
     remove = pe.Node(RemoveBackground(method=stage.method, params=stage.params), name="remove")
 
     workflow.connect([
-        (inputnode, remove, [("field", "field"), ("mask", "mask")]),
-        (remove, outputnode, [("local", "local"), ("mask", "mask")]),
+        (inputnode, remove, [(port, port) for port in inputs]),
+        (remove, outputnode, [(port, port) for port in ("local", "mask", "facts")]),
     ])  # fmt: skip
     return workflow

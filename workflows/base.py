@@ -129,8 +129,9 @@ def build_acquisition(study: Study, acquisition: Acquisition) -> pe.Workflow:
     """Return the graph of one acquisition, named for it, with its outputs and figures saved."""
     workflow = pe.Workflow(name=acquisition.name_safe)
     maps = _connect_maps(workflow, study, acquisition)
-    facts = pe.Node(Merge(4), name="facts")
-    for number, graph in enumerate(("echoes_wf", "field_wf", "inversion_wf", "referencing_wf"), 1):
+    facts = pe.Node(Merge(5), name="facts")
+    stages = ("echoes_wf", "field_wf", "background_wf", "inversion_wf", "referencing_wf")
+    for number, graph in enumerate(stages, 1):
         workflow.connect(workflow.get_node(graph), "outputnode.facts", facts, f"in{number}")
     # A sink waits for all of its inputs: what may fail alone has one of its own.
     save, save_chi, save_quality = (
@@ -193,7 +194,9 @@ def _connect_maps(workflow: pe.Workflow, study: Study, acquisition: Acquisition)
         ]),
         (echoes, background, [("outputnode.trusted_mask", "inputnode.mask")]),
         (echoes, inversion, [("outputnode.combined", "inputnode.magnitude")]),
-        (field, background, [("outputnode.field", "inputnode.field")]),
+        (field, background, [
+            ("outputnode.field", "inputnode.field"), ("outputnode.noise", "inputnode.noise"),
+        ]),
         (field, inversion, [("outputnode.noise", "inputnode.noise")]),
         (background, inversion, [
             ("outputnode.local", "inputnode.field"), ("outputnode.mask", "inputnode.mask"),
@@ -205,7 +208,7 @@ def _connect_maps(workflow: pe.Workflow, study: Study, acquisition: Acquisition)
         "brain_mask": (echoes, "brain_mask"),
         "trusted_mask": (background, "mask"),
         "total_field": (field, "field_hz"),
-        "noise": (field, "noise"),
+        "noise": (field, "noise_hz"),
         "local_field": (background, "local"),
         "chi": (referencing, "chi"),
     }
@@ -217,6 +220,7 @@ def _connect_maps(workflow: pe.Workflow, study: Study, acquisition: Acquisition)
                 ("outputnode.brain_mask", "inputnode.mask"),
             ]),
             (relaxometry, field, [("outputnode.r2star", "inputnode.r2star")]),
+            (relaxometry, inversion, [("outputnode.r2star", "inputnode.r2star")]),
             (relaxometry, referencing, [("outputnode.r2star", "inputnode.r2star")]),
         ])  # fmt: skip
         maps |= {name: (relaxometry, name) for name in ("r2star", "t2star")}

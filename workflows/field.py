@@ -56,13 +56,17 @@ def init_field_wf(
         Total field, Hz.
     field
         Total field, ppm.
-    noise
+    noise_hz
         Standard deviation of the field, Hz.
+    noise
+        Standard deviation of the field, ppm.
     facts
         What was decided on the sign, and on which evidence.
     """
     workflow, inputnode, outputnode = open_graph(
-        name, ["phase", "magnitude", "mask", "r2star"], ["field_hz", "field", "noise", "facts"]
+        name,
+        ["phase", "magnitude", "mask", "r2star"],
+        ["field_hz", "field", "noise_hz", "noise", "facts"],
     )
     echoes = {"te": list(te)}
     unwrap = pe.Node(
@@ -86,8 +90,10 @@ def init_field_wf(
         (inputnode, fit, [("magnitude", "magnitude"), ("mask", "mask")]),
         (inputnode, judge, [("mask", "mask"), ("r2star", "r2star")]),
         (unwrap, fit, [("unwrapped", "unwrapped")]),
-        (fit, judge, [("field", "field")]),
-        (fit, outputnode, [("noise", "noise")]),
-        (judge, outputnode, [("field_hz", "field_hz"), ("field", "field"), ("facts", "facts")]),
+        (fit, judge, [("field", "field"), ("noise", "noise")]),
+        (fit, outputnode, [("noise", "noise_hz")]),
+        (judge, outputnode, [
+            (port, port) for port in ("field_hz", "field", "noise", "facts")
+        ]),
     ])  # fmt: skip
     return workflow

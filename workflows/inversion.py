@@ -25,9 +25,11 @@ def init_inversion_wf(*, stage: Stage, name: str = "inversion_wf") -> pe.Workflo
     mask
         Where the local field is known.
     noise
-        Standard deviation of the field, any unit.
+        Standard deviation of the field, ppm.
     magnitude
         Magnitude of all echoes together.
+    r2star
+        R2*, 1/s; shows the fluid to the algorithms that call it zero; optional.
 
     Outputs
     -------
@@ -36,7 +38,7 @@ def init_inversion_wf(*, stage: Stage, name: str = "inversion_wf") -> pe.Workflo
     facts
         How the iteration ended, for methods that iterate.
     """
-    inputs = ["field", "mask", "noise", "magnitude"]
+    inputs = ["field", "mask", "noise", "magnitude", "r2star"]
     workflow, inputnode, outputnode = open_graph(name, inputs, ["chi", "facts"])
     invert = pe.Node(Invert(method=stage.method, params=stage.params), name="invert")
 

@@ -1,5 +1,6 @@
 """Background field removal as a Nipype interface."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 from nipype.interfaces.base import (
@@ -13,11 +14,13 @@ from nipype.interfaces.base import (
 from qsmprep.geometry import Geometry
 from qsmprep.interfaces._nifti import load, load_mask, save_like
 from qsmprep.methods.background import BACKGROUND_REMOVALS
+from qsmprep.protocol import needed_arrays
 
 
 class _RemoveBackgroundInputSpec(BaseInterfaceInputSpec):
     field = File(exists=True, mandatory=True, desc="total field, ppm")
     mask = File(exists=True, mandatory=True, desc="where the field can be trusted")
+    noise = File(exists=True, mandatory=True, desc="standard deviation of the field, ppm")
     method = traits.Enum(*BACKGROUND_REMOVALS, mandatory=True, desc="algorithm")
     params = traits.Dict(usedefault=True, desc="its parameters")
 
@@ -25,6 +28,7 @@ class _RemoveBackgroundInputSpec(BaseInterfaceInputSpec):
 class _RemoveBackgroundOutputSpec(TraitedSpec):
     local = File(exists=True, desc="local field, ppm")
     mask = File(exists=True, desc="where the local field is known")
+    facts = traits.Dict(desc="how it went: BackgroundConvergence, for methods that iterate")
 
 
 class RemoveBackground(SimpleInterface):
@@ -35,13 +39,18 @@ class RemoveBackground(SimpleInterface):
 
     def _run_interface(self, runtime):
         field, image = load(self.inputs.field)
-        local, valid = BACKGROUND_REMOVALS[self.inputs.method](
+        remove = BACKGROUND_REMOVALS[self.inputs.method]
+        local, valid, *convergence = remove(
             field,
             load_mask(self.inputs.mask),
             Geometry.from_affine(image.affine),
+            **{name: load(getattr(self.inputs, name))[0] for name in needed_arrays(remove)},
             **self.inputs.params,
         )
         for name, array in (("local", local), ("mask", valid)):
             path = Path(runtime.cwd) / f"{name}.nii.gz"
             self._results[name] = save_like(array, image, path)
+        self._results["facts"] = (
+            {"BackgroundConvergence": asdict(convergence[0])} if convergence else {}
+        )
         return runtime

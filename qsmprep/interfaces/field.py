@@ -117,6 +117,7 @@ class FitField(SimpleInterface):
 
 class _JudgeSignInputSpec(BaseInterfaceInputSpec):
     field = File(exists=True, mandatory=True, desc="total field, Hz")
+    noise = File(exists=True, mandatory=True, desc="its standard deviation, Hz")
     mask = File(exists=True, mandatory=True, desc="where the phase can be trusted")
     r2star = File(exists=True, desc="R2*, 1/s")
     b0 = traits.Float(mandatory=True, desc="field strength, T")
@@ -126,6 +127,7 @@ class _JudgeSignInputSpec(BaseInterfaceInputSpec):
 class _JudgeSignOutputSpec(TraitedSpec):
     field = File(exists=True, desc="total field, ppm, positive where tissue is paramagnetic")
     field_hz = File(exists=True, desc="the same, Hz")
+    noise = File(exists=True, desc="standard deviation of the field, ppm")
     facts = traits.Dict(desc="what was decided: PhaseSign")
 
 
@@ -146,7 +148,12 @@ class JudgeSign(SimpleInterface):
             r2star=r2star,
         )
         sign = {"auto": evidence.sign, "as-is": 1, "inverted": -1}[self.inputs.sign]
-        for name, array in (("field", sign * field), ("field_hz", sign * field_hz)):
+        noise = hz_to_ppm(load(self.inputs.noise)[0], self.inputs.b0)
+        for name, array in (
+            ("field", sign * field),
+            ("field_hz", sign * field_hz),
+            ("noise", noise),
+        ):
             self._results[name] = save_like(array, image, Path(runtime.cwd) / f"{name}.nii")
         self._results["facts"] = {
             "PhaseSign": {"inverted": sign < 0, "decided by": self.inputs.sign, **asdict(evidence)}

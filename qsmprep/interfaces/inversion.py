@@ -8,27 +8,31 @@ from nipype.interfaces.base import (
     File,
     SimpleInterface,
     TraitedSpec,
+    isdefined,
     traits,
 )
 
+from qsmprep.errors import InputError
 from qsmprep.geometry import Geometry
 from qsmprep.interfaces._nifti import load, load_mask, save_like
 from qsmprep.methods.inversion import INVERSIONS
+from qsmprep.methods.referencing import central_csf
 from qsmprep.protocol import needed_arrays
 
 
 class _InvertInputSpec(BaseInterfaceInputSpec):
     field = File(exists=True, mandatory=True, desc="local field, ppm")
     mask = File(exists=True, mandatory=True, desc="where the local field is known")
-    noise = File(exists=True, mandatory=True, desc="standard deviation of the field")
+    noise = File(exists=True, mandatory=True, desc="standard deviation of the field, ppm")
     magnitude = File(exists=True, mandatory=True, desc="magnitude of all echoes together")
+    r2star = File(exists=True, desc="R2*, 1/s; shows the fluid some algorithms call zero")
     method = traits.Enum(*INVERSIONS, mandatory=True, desc="algorithm")
     params = traits.Dict(usedefault=True, desc="its parameters")
 
 
 class _InvertOutputSpec(TraitedSpec):
     chi = File(exists=True, desc="susceptibility, ppm, not yet referenced")
-    facts = traits.Dict(desc="how it went: Convergence, for methods that iterate")
+    facts = traits.Dict(desc="how it went: InversionConvergence, for methods that iterate")
 
 
 class Invert(SimpleInterface):
@@ -40,15 +44,28 @@ class Invert(SimpleInterface):
     def _run_interface(self, runtime):
         field, image = load(self.inputs.field)
         invert = INVERSIONS[self.inputs.method]
-        arrays = {name: load(getattr(self.inputs, name))[0] for name in needed_arrays(invert)}
+        mask, geometry = load_mask(self.inputs.mask), Geometry.from_affine(image.affine)
         result = invert(
             field,
-            load_mask(self.inputs.mask),
-            Geometry.from_affine(image.affine),
-            **arrays,
+            mask,
+            geometry,
+            **{name: self._array(name, mask, geometry) for name in needed_arrays(invert)},
             **self.inputs.params,
         )
         chi, convergence = result if isinstance(result, tuple) else (result, None)
         self._results["chi"] = save_like(chi, image, Path(runtime.cwd) / "chi.nii.gz")
-        self._results["facts"] = {"Convergence": asdict(convergence)} if convergence else {}
+        self._results["facts"] = (
+            {"InversionConvergence": asdict(convergence)} if convergence else {}
+        )
         return runtime
+
+    def _array(self, name, mask, geometry):
+        if name != "csf":
+            return load(getattr(self.inputs, name))[0]
+        if not isdefined(self.inputs.r2star):
+            raise InputError(
+                self.inputs.magnitude,
+                f"{self.inputs.method} finds fluid by R2*, which a single echo does not show",
+                "choose an inversion without CSF, or acquire two echoes or more",
+            )
+        return central_csf(load(self.inputs.r2star)[0], mask, geometry)

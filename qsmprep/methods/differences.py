@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from array_api_compat import array_namespace, device
+from array_api_compat import array_namespace, device, is_numpy_array
 import numpy as np
 
 from qsmprep.geometry import Geometry
+from qsmprep.methods.jit import compiled
 
 
 def gradient(x, geometry: Geometry):
@@ -34,6 +35,55 @@ def divergence(g, geometry: Geometry):
     return sum(
         (g[a, ...] - xp.roll(g[a, ...], 1, axis=a)) / h for a, h in enumerate(geometry.voxel_size)
     )
+
+
+def weighted_laplacian(x, weights, geometry: Geometry):
+    """
+    Return ``-divergence(weights * gradient(x))`` without holding the gradient.
+
+    Parameters
+    ----------
+    x : (X, Y, Z) array
+        Any unit.
+    weights : (3, X, Y, Z) array
+        One for every face, shared with the voxel that follows on its axis.
+    geometry : Geometry
+        Voxel size, mm.
+
+    Returns
+    -------
+    flow : (X, Y, Z) array
+        Unit of `x` times that of `weights`, per mm².
+    """
+    if is_numpy_array(x):
+        squared = tuple(1 / h**2 for h in geometry.voxel_size)
+        return _weighted_laplacian_loop(x, weights, squared)
+    return -divergence(weights * gradient(x, geometry), geometry)
+
+
+@compiled
+def _weighted_laplacian_loop(x, weights, inverse2):
+    nx, ny, nz = x.shape
+    out = np.empty_like(x)
+    # As single precision: a double factor would turn the whole sum into doubles.
+    fx, fy, fz = np.float32(inverse2[0]), np.float32(inverse2[1]), np.float32(inverse2[2])
+    for i in range(nx):
+        i1 = i + 1 if i + 1 < nx else 0
+        for j in range(ny):
+            j1 = j + 1 if j + 1 < ny else 0
+            for k in range(nz):
+                k1 = k + 1 if k + 1 < nz else 0
+                here = x[i, j, k]
+                # A negative index is the last voxel, as periodicity wants.
+                out[i, j, k] = (
+                    fx * weights[0, i, j, k] * (here - x[i1, j, k])
+                    + fx * weights[0, i - 1, j, k] * (here - x[i - 1, j, k])
+                    + fy * weights[1, i, j, k] * (here - x[i, j1, k])
+                    + fy * weights[1, i, j - 1, k] * (here - x[i, j - 1, k])
+                    + fz * weights[2, i, j, k] * (here - x[i, j, k1])
+                    + fz * weights[2, i, j, k - 1] * (here - x[i, j, k - 1])
+                )
+    return out
 
 
 def laplacian_spectrum(like, geometry: Geometry):

@@ -216,7 +216,8 @@ def _facts(sidecar: Mapping) -> list[tuple[str, str]]:
         ("Phase coding", plain(sidecar.get("PhaseCoding"))),
         ("Sign of the phase", plain(sidecar.get("PhaseSign"))),
         ("Reference", _reference(sidecar.get("Reference"))),
-        ("Convergence", _convergence(sidecar.get("Convergence"))),
+        ("Convergence of the background", _convergence(sidecar.get("BackgroundConvergence"))),
+        ("Convergence of the inversion", _convergence(sidecar.get("InversionConvergence"))),
         ("Protocol digest", plain(sidecar.get("GeneratedBy", {}).get("ProtocolDigest"))),
     ]
 

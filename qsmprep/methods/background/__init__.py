@@ -2,8 +2,9 @@
 Background field removal: from the total field (ppm) to the local field (ppm).
 
 An algorithm is a function ``f(field, mask, geometry, *, <parameters>) -> (local, valid)`` in a
-module of its own. Listing it below is all it takes to offer it to protocols, the command line
-and the docs.
+module of its own; one that iterates returns ``(local, valid, Convergence)``. Arrays it needs
+besides (``noise``, ppm) are keyword-only arguments without a default. Listing it below is all it
+takes to offer it to protocols, the command line and the docs.
 """
 
 from collections.abc import Callable

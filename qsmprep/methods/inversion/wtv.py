@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from array_api_compat import array_namespace, is_numpy_array
-import numpy as np
+from array_api_compat import array_namespace
 
 from qsmprep.methods.box import Box
-from qsmprep.methods.differences import divergence, gradient, laplacian_spectrum
+from qsmprep.methods.differences import gradient, laplacian_spectrum
 from qsmprep.methods.dipole import dipole_kernel
 from qsmprep.methods.fft import irfftn, rfftn
 from qsmprep.methods.inversion.inconsistency import inconsistency
 from qsmprep.methods.inversion.tkd import MARGIN
-from qsmprep.methods.jit import compiled
-from qsmprep.methods.solvers import Convergence
+from qsmprep.methods.solvers import Convergence, relative_change
 from qsmprep.methods.statistics import median_in
+from qsmprep.methods.total_variation import GradientSplit
 
 PENALTY = 0.5
 """Of the gradient splitting, per unit of regularisation: changes the speed, not the solution."""
@@ -81,6 +80,7 @@ def wtv(
     xp = array_namespace(field, mask, noise, magnitude)
     box = Box(mask, MARGIN)
     inside, local = box.cut(mask), box.cut(xp.where(mask, field, 0.0))
+    ones_inside = xp.astype(inside, local.dtype)
     weight2 = box.cut(_data_weight(noise, mask)) ** 2
     alpha = regularisation * inconsistency(local, inside, geometry)
     faces = _face_weights(box.cut(magnitude), inside, geometry, edge_fraction, edge_weight)
@@ -90,7 +90,7 @@ def wtv(
     # to alpha, so that the result scales with the field.
     mu = PENALTY * regularisation
     normal = kernel**2 + mu * laplacian_spectrum(local, geometry) + 1e-8
-    split = _Split(faces * (alpha / mu), geometry)
+    split = GradientSplit(faces * (alpha / mu), geometry)
 
     chi = xp.zeros_like(local)
     predicted_dual = xp.zeros_like(local)
@@ -109,7 +109,7 @@ def wtv(
             weight2 = _distrust(weight2, field_chi - local, inside)
         predicted = (weight2 * local + field_chi + predicted_dual) / (weight2 + 1)
         predicted_dual = predicted_dual + field_chi - predicted
-        change = _relative_change(chi, previous, inside)
+        change = relative_change(chi, previous, ones_inside)
     chi = xp.where(mask, box.paste(chi), 0.0)
     return chi, Convergence(iteration, change, change <= tolerance)
 
@@ -143,75 +143,3 @@ def _face_weights(magnitude, inside, geometry, fraction: float, weight: float):
     # A ramp, not a step, or rounding of the magnitude would turn edges on and off.
     ramp = xp.clip(2 * steepness / threshold - 1.5, 0.0, 1.0) if threshold > 0 else steepness
     return xp.where(inside[None, ...], 1 - (1 - weight) * ramp, xp.ones_like(steepness))
-
-
-def _relative_change(new, old, inside) -> float:
-    xp = array_namespace(new)
-    difference = xp.where(inside, new - old, 0.0)
-    size = float(xp.sum(xp.where(inside, new, 0.0) ** 2))
-    return (float(xp.sum(difference**2)) / size) ** 0.5 if size else 0.0
-
-
-class _Split:
-    """The gradient splitting: keeps its dual s1, and returns div(z1 - s1) after one shrinkage."""
-
-    def __init__(self, thresholds, geometry):
-        xp = array_namespace(thresholds)
-        self.thresholds, self.geometry = thresholds, geometry
-        self.dual = xp.zeros_like(thresholds)
-
-    def __call__(self, chi):
-        if is_numpy_array(chi):
-            spread = _shrink_loop(chi, self.thresholds, self.dual, self.geometry.voxel_size)
-            return _divergence_loop(spread, self.geometry.voxel_size)
-        xp = array_namespace(chi)
-        raw = gradient(chi, self.geometry) + self.dual
-        size = xp.abs(raw) - self.thresholds
-        shrunk = xp.where(size > 0, xp.copysign(size, raw), xp.zeros_like(raw))
-        self.dual = raw - shrunk
-        return divergence(shrunk - self.dual, self.geometry)
-
-
-@compiled
-def _shrink_loop(chi, thresholds, dual, voxel_size):
-    """Shrink ``gradient(chi) + dual``, update `dual` in place and return their difference."""
-    nx, ny, nz = chi.shape
-    hx, hy, hz = 1 / voxel_size[0], 1 / voxel_size[1], 1 / voxel_size[2]
-    spread = np.empty_like(dual)
-    for i in range(nx):
-        i1 = i + 1 if i + 1 < nx else 0
-        for j in range(ny):
-            j1 = j + 1 if j + 1 < ny else 0
-            for k in range(nz):
-                k1 = k + 1 if k + 1 < nz else 0
-                here = chi[i, j, k]
-                steps = (
-                    (chi[i1, j, k] - here) * hx,
-                    (chi[i, j1, k] - here) * hy,
-                    (chi[i, j, k1] - here) * hz,
-                )
-                for a in range(3):
-                    raw = steps[a] + dual[a, i, j, k]
-                    limit = thresholds[a, i, j, k]
-                    kept = min(max(raw, -limit), limit)
-                    dual[a, i, j, k] = kept
-                    spread[a, i, j, k] = raw - kept - kept
-    return spread
-
-
-@compiled
-def _divergence_loop(g, voxel_size):
-    """Return the backward differences of `g`, summed over the axes, periodic."""
-    _, nx, ny, nz = g.shape
-    hx, hy, hz = 1 / voxel_size[0], 1 / voxel_size[1], 1 / voxel_size[2]
-    out = np.empty(g.shape[1:], g.dtype)
-    for i in range(nx):
-        for j in range(ny):
-            for k in range(nz):
-                # A negative index is the last voxel, as periodicity wants.
-                out[i, j, k] = (
-                    (g[0, i, j, k] - g[0, i - 1, j, k]) * hx
-                    + (g[1, i, j, k] - g[1, i, j - 1, k]) * hy
-                    + (g[2, i, j, k] - g[2, i, j, k - 1]) * hz
-                )
-    return out
