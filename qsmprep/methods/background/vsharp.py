@@ -8,7 +8,7 @@ from array_api_compat import array_namespace
 
 from qsmprep.methods.box import Box
 from qsmprep.methods.fft import irfftn, rfftn
-from qsmprep.methods.smv import sphere_spectrum
+from qsmprep.methods.smv import WHOLE, deconvolve, sphere_spectrum
 
 
 def vsharp(
@@ -39,8 +39,8 @@ def vsharp(
     min_radius
         Radius of the smallest, mm; 0 takes the longest voxel edge.
     threshold
-        Frequencies where the deconvolution would amplify by more than ``1 / threshold`` are
-        left out.
+        Frequencies whose amplitude after the largest sphere, relative to that before, is below
+        this are left out.
 
     Returns
     -------
@@ -67,7 +67,7 @@ def vsharp(
     largest = None
     for radius in _radii(max_radius, min_radius, geometry.voxel_size):
         sphere_k = sphere_spectrum(total, geometry, radius)
-        reached = inside & (irfftn(mask_k * sphere_k, box.shape) > 1 - 1e-5)
+        reached = inside & (irfftn(mask_k * sphere_k, box.shape) > WHOLE)
         if not bool(xp.any(reached)):
             continue
         if largest is None:
@@ -78,10 +78,7 @@ def vsharp(
     if largest is None:
         raise ValueError(f"no sphere of {max_radius} mm or less fits into the mask")
 
-    high_pass = 1 - xp.real(largest)
-    keep = xp.abs(high_pass) > threshold
-    inverse = xp.where(keep, 1 / xp.where(keep, high_pass, 1.0), 0.0)
-    local = irfftn(rfftn(local) * inverse, box.shape)
+    local = deconvolve(local, largest, threshold)
     return box.paste(xp.where(valid, local, 0.0)), box.paste(valid)
 
 

@@ -11,7 +11,32 @@ docs.
 from collections.abc import Callable
 from typing import Any
 
+from qsmprep.methods.inversion.fansi import fansi
+from qsmprep.methods.inversion.hdqsm import hdqsm
+from qsmprep.methods.inversion.medi import medi
+from qsmprep.methods.inversion.medi0 import medi0
+from qsmprep.methods.inversion.ndi import ndi
+from qsmprep.methods.inversion.rts import rts
+from qsmprep.methods.inversion.sfcr import sfcr
+from qsmprep.methods.inversion.sfcr0 import sfcr0
+from qsmprep.methods.inversion.tikhonov import tikhonov
 from qsmprep.methods.inversion.tkd import tkd
+from qsmprep.methods.inversion.tsvd import tsvd
+from qsmprep.methods.inversion.tv import tv
 from qsmprep.methods.inversion.wtv import wtv
 
-INVERSIONS: dict[str, Callable[..., Any]] = {"wtv": wtv, "tkd": tkd}
+INVERSIONS: dict[str, Callable[..., Any]] = {
+    "wtv": wtv,
+    "hdqsm": hdqsm,
+    "medi": medi,
+    "medi0": medi0,
+    "sfcr": sfcr,
+    "sfcr0": sfcr0,
+    "rts": rts,
+    "tv": tv,
+    "fansi": fansi,
+    "ndi": ndi,
+    "tikhonov": tikhonov,
+    "tsvd": tsvd,
+    "tkd": tkd,
+}

@@ -44,3 +44,42 @@ def inconsistency(local, inside, geometry: Geometry) -> float:
     cone = fast & (xp.abs(dipole_kernel(local, geometry)) < CONE)
     voxels = float(xp.sum(xp.astype(inside, local.dtype)))
     return (float(xp.mean(power[cone])) / voxels) ** 0.5
+
+
+BAND = (0.06, 0.25)
+"""Frequencies, 1/mm, between the smear of the mask and the limit of resolution."""
+
+
+def relative_inconsistency(local, inside, geometry: Geometry) -> float:
+    """
+    Power of the part of a field that no susceptibility can make, relative to susceptibility's.
+
+    Both are taken at the same frequencies: the first where the dipole kernel vanishes, the
+    second elsewhere, less the first and divided by the kernel's square.
+
+    Parameters
+    ----------
+    local : (X, Y, Z) real array
+        Local field, ppm, zero outside the mask.
+    inside : (X, Y, Z) boolean array
+        The mask.
+    geometry : Geometry
+        Voxel size and field direction.
+
+    Returns
+    -------
+    ratio
+        Dimensionless; 0 without a field, and infinite if noise is all there is.
+    """
+    xp = array_namespace(local, inside)
+    kx, ky, kz = frequencies(local.shape, geometry)
+    k2 = kx**2 + ky**2 + kz**2
+    band = xp.asarray((k2 > BAND[0] ** 2) & (k2 < BAND[1] ** 2), device=device(local))
+    kernel = dipole_kernel(local, geometry)
+    power = xp.abs(rfftn(local)) ** 2
+    elsewhere = band & (xp.abs(kernel) > 3 * CONE)
+    noise = float(xp.mean(power[band & (xp.abs(kernel) < CONE)]))
+    signal = float(xp.mean(power[elsewhere])) - noise
+    if noise == 0:
+        return 0.0
+    return noise * float(xp.mean(kernel[elsewhere] ** 2)) / signal if signal > 0 else float("inf")

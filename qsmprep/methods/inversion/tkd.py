@@ -25,7 +25,7 @@ def tkd(field, mask, geometry, *, threshold: float = 0.2):
     geometry : Geometry
         Voxel size and field direction.
     threshold
-        Smallest magnitude of the dipole kernel divided by.
+        Smallest magnitude of the dipole kernel divided by, relative: the kernel ends at 2/3.
 
     Returns
     -------

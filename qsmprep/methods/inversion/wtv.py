@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import math
+
 from array_api_compat import array_namespace
 
 from qsmprep.methods.box import Box
-from qsmprep.methods.differences import gradient, laplacian_spectrum
+from qsmprep.methods.differences import laplacian_spectrum
 from qsmprep.methods.dipole import dipole_kernel
 from qsmprep.methods.fft import irfftn, rfftn
-from qsmprep.methods.inversion.inconsistency import inconsistency
-from qsmprep.methods.inversion.tkd import MARGIN
+from qsmprep.methods.inversion.inconsistency import inconsistency, relative_inconsistency
+from qsmprep.methods.inversion.weights import data_weight, distrust, face_weights
 from qsmprep.methods.solvers import Convergence, relative_change
-from qsmprep.methods.statistics import median_in
 from qsmprep.methods.total_variation import GradientSplit
 
 PENALTY = 0.5
 """Of the gradient splitting, per unit of regularisation: changes the speed, not the solution."""
+
+NOISY = 0.1
+"""Relative inconsistency of the field from which on susceptibility is damped in full."""
 
 
 def wtv(
@@ -25,10 +29,14 @@ def wtv(
     *,
     noise,
     magnitude,
-    regularisation: float = 0.2,
+    regularisation: float = 0.04,
+    damping: float = 0.03,
+    outside: float = 1.0,
+    margin: float = 16.0,
     edge_fraction: float = 0.3,
     edge_weight: float = 0.1,
     robust_every: int = 4,
+    robust_limit: float = 10.0,
     max_iterations: int = 60,
     tolerance: float = 1e-2,
 ):
@@ -43,7 +51,8 @@ def wtv(
     the part of the field that no susceptibility explains (`inconsistency`), so that one setting
     serves acquisitions and background removals of any quality; 2. `W` falls
     where the residual stays large, the idea of MERIT (Liu et al., 2013,
-    doi:10.1002/mrm.24272); 3. gradients that coincide with an edge of the magnitude cost less.
+    doi:10.1002/mrm.24272); 3. gradients that coincide with an edge of the magnitude cost less;
+    4. an inconsistent field is damped; 5. sources outside the mask may take part.
 
     Parameters
     ----------
@@ -54,18 +63,29 @@ def wtv(
     geometry : Geometry
         Voxel size and field direction.
     noise : (X, Y, Z) real array
-        Standard deviation of the field, any unit, larger where echoes disagree; only its
+        Standard deviation of the field, ppm, larger where echoes disagree; only its
         variation over the mask counts.
     magnitude : (X, Y, Z) real array
         Any unit; where its edges are, edges of susceptibility are likely.
     regularisation
         Weight of total variation, in units of the inconsistency of the field, mm.
+    damping
+        Weight of the squared susceptibility, relative to the field's, where a tenth of the field's
+        power or more fits no susceptibility. Below, it falls with the fourth power of that share:
+        total variation alone fills well what a good field leaves open, and a poor one badly.
+    outside
+        Cost of gradients outside the mask, relative to inside. Small ones let sources there
+        explain what background removal has left.
+    margin
+        Width of the space around the mask for such sources, mm.
     edge_fraction
-        Share of the voxel faces in the mask that count as edges.
+        Share of the voxel faces in the mask that count as edges, relative to all.
     edge_weight
         Cost of a gradient at an edge, relative to elsewhere.
     robust_every
         Iterations between two updates of the weights; 0 keeps them.
+    robust_limit
+        Residual from which on a voxel is distrusted, in standard deviations.
     max_iterations
         Iterations at most.
     tolerance
@@ -78,18 +98,22 @@ def wtv(
     convergence : Convergence
     """
     xp = array_namespace(field, mask, noise, magnitude)
-    box = Box(mask, MARGIN)
+    padding = [math.ceil(margin / h) for h in geometry.voxel_size]
+    box = Box(mask, (padding[0], padding[1], padding[2]))
     inside, local = box.cut(mask), box.cut(xp.where(mask, field, 0.0))
     ones_inside = xp.astype(inside, local.dtype)
-    weight2 = box.cut(_data_weight(noise, mask)) ** 2
+    weight2 = box.cut(data_weight(noise, mask)) ** 2
     alpha = regularisation * inconsistency(local, inside, geometry)
-    faces = _face_weights(box.cut(magnitude), inside, geometry, edge_fraction, edge_weight)
+    faces = face_weights(box.cut(magnitude), inside, geometry, edge_fraction, edge_weight)
+    faces = xp.where(inside[None, ...], faces, xp.full_like(faces, outside))
+    share = relative_inconsistency(local, inside, geometry)
+    ridge = damping * min(share / NOISY, 1.0) ** 4
     kernel = dipole_kernel(local, geometry)
 
     # Penalty of the splitting z1 = grad chi; that of z2 = D chi is 1. It leaves the field's scale
     # to alpha, so that the result scales with the field.
     mu = PENALTY * regularisation
-    normal = kernel**2 + mu * laplacian_spectrum(local, geometry) + 1e-8
+    normal = kernel**2 + mu * laplacian_spectrum(local, geometry) + (ridge + 1e-8)
     split = GradientSplit(faces * (alpha / mu), geometry)
 
     chi = xp.zeros_like(local)
@@ -106,40 +130,9 @@ def wtv(
         chi = irfftn(chi_k, box.shape)
         spread = split(chi)
         if robust_every and iteration >= 2 * robust_every and iteration % robust_every == 0:
-            weight2 = _distrust(weight2, field_chi - local, inside)
+            weight2 = distrust(weight2, field_chi - local, inside, robust_limit)
         predicted = (weight2 * local + field_chi + predicted_dual) / (weight2 + 1)
         predicted_dual = predicted_dual + field_chi - predicted
         change = relative_change(chi, previous, ones_inside)
     chi = xp.where(mask, box.paste(chi), 0.0)
     return chi, Convergence(iteration, change, change <= tolerance)
-
-
-def _data_weight(noise, mask):
-    """Return one over the noise, 1 at its median and 1.5 at most, 0 outside the mask."""
-    xp = array_namespace(noise, mask)
-    typical = median_in(noise, mask)
-    positive = xp.where(mask & (noise > 0), noise, xp.asarray(xp.inf, dtype=noise.dtype))
-    weight = typical / positive
-    return xp.where(weight > 1.5, xp.asarray(1.5, dtype=noise.dtype), weight)
-
-
-def _distrust(weight2, residual, inside):
-    """Return smaller weights for voxels whose residual lies beyond three standard deviations."""
-    xp = array_namespace(weight2)
-    typical = median_in(xp.abs(residual), inside)
-    if typical == 0:
-        return weight2
-    excess = xp.abs(residual) / (3 * 1.4826 * typical)
-    excess = xp.where(excess > 1, excess, xp.ones_like(excess))
-    return weight2 / excess**2
-
-
-def _face_weights(magnitude, inside, geometry, fraction: float, weight: float):
-    """Return the cost of each voxel face, from 1 down to `weight` on the strongest `fraction`."""
-    xp = array_namespace(magnitude, inside)
-    steepness = xp.abs(gradient(magnitude, geometry))
-    ranked = xp.sort(xp.concat([steepness[a, ...][inside] for a in range(3)]))
-    threshold = ranked[min(int((1 - fraction) * ranked.shape[0]), ranked.shape[0] - 1)]
-    # A ramp, not a step, or rounding of the magnitude would turn edges on and off.
-    ramp = xp.clip(2 * steepness / threshold - 1.5, 0.0, 1.0) if threshold > 0 else steepness
-    return xp.where(inside[None, ...], 1 - (1 - weight) * ramp, xp.ones_like(steepness))
