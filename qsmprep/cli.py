@@ -18,7 +18,9 @@ DESCRIPTION = """\
 From multi-echo gradient-echo MRI in BIDS to regional brain-iron numbers one can publish.
 
 participant  susceptibility maps, regions and a report for every acquisition of the dataset
-group        the tables of all participants in one, with an index page"""
+group        the tables of all participants in one, with an index page
+
+`qsmprep methods [STAGE]` lists all methods, with their parameters, units and papers."""
 
 EXIT_STATUS = """\
 exit status: 0 every requested output exists; 1 some do not, the others are finished;
@@ -61,6 +63,11 @@ def _add_selection(group) -> None:
     group.add_argument(
         *_both("bids-database-dir"), type=Path, metavar="DIR",
         help="keep the index of the dataset here, for large datasets",
+    )  # fmt: skip
+    group.add_argument(
+        "-d", "--derivatives", action="append", default=[], metavar="NAME=DIR",
+        help="derivatives to take: masks=DIR is short for --set masking.method=precomputed "
+        "with the *_desc-brain_mask.nii.gz that lie there",
     )  # fmt: skip
 
 
@@ -141,14 +148,51 @@ def _memory(text: str) -> int:
     return max(int(int(match[1]) * 1024.0**power), 1)
 
 
+def methods_parser() -> argparse.ArgumentParser:
+    """Return the parser of ``qsmprep methods``."""
+    parser = argparse.ArgumentParser(
+        prog="qsmprep methods", description="List all methods, or those of one stage."
+    )
+    parser.add_argument("stage", nargs="?", help="a table of the protocol, such as inversion")
+    return parser
+
+
+def _asks_for_methods(arguments: Sequence[str]) -> bool:
+    """Tell the list of methods from a dataset that lies in a folder of that name."""
+    return arguments[:1] == ["methods"] and not {"participant", "group"} & set(arguments)
+
+
+def list_methods(stage: str | None) -> int:
+    """Print what there is to choose from, and return the exit status."""
+    from qsmprep.protocol import ALGORITHMS, SETTINGS, Protocol, parameters
+    from qsmprep.reports.catalogue import list_stages
+
+    stages = Protocol.read().stages
+    if stage is not None and stage not in stages:
+        raise RequestError(f"methods {stage}: no such stage; there are {', '.join(stages)}")
+    defaults = {
+        name: {method: parameters(algorithm) for method, algorithm in ALGORITHMS[name].items()}
+        if name in ALGORITHMS
+        else {name: vars(SETTINGS[name]())}
+        for name in stages
+        if stage in (None, name)
+    }
+    chosen = {name: str(stages[name]["method"]) for name in ALGORITHMS}
+    print(list_stages(ALGORITHMS, SETTINGS, defaults, chosen))
+    return 0
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program and return its exit status."""
     arguments = sys.argv[1:] if argv is None else list(argv)
-    options = parser().parse_args(arguments)
+    listing = _asks_for_methods(arguments)
+    options = (methods_parser() if listing else parser()).parse_args(arguments[listing:])
     try:
+        if listing:
+            return list_methods(options.stage)
         return int(_dispatch(options, command=shlex.join(["qsmprep", *arguments])))
     except QSMPrepError as error:
-        if options.verbose:
+        if getattr(options, "verbose", False):
             traceback.print_exc()
         print(f"qsmprep: error: {error}", file=sys.stderr)
         return 2
@@ -187,9 +231,11 @@ def _dispatch(options: argparse.Namespace, command: str) -> int:
 
 def _request(options: argparse.Namespace, command: str):
     from qsmprep.protocol import DEFAULT, Protocol
-    from qsmprep.run import Request
+    from qsmprep.request import Request
 
-    changes = list(options.changes)
+    derivatives = _derivatives(options.derivatives)
+    # In front, so that a change that contradicts it is seen to.
+    changes = ["masking.method=precomputed"] * ("masks" in derivatives) + options.changes
     if options.atlas:
         changes.append(f"segmentation.atlas={json.dumps(options.atlas)}")
     if options.protocol is not None and not options.protocol:
@@ -203,12 +249,24 @@ def _request(options: argparse.Namespace, command: str):
         sessions=tuple(options.session_label),
         filters=_read_json(options.bids_filter_file, "--bids-filter-file"),
         database_dir=options.bids_database_dir,
+        derivatives=derivatives,
         plugin=_read_json(options.use_plugin, "--use-plugin"),
         stop_on_first_crash=options.stop_on_first_crash,
         write_graph=options.write_graph,
         clean_work_dir=options.clean_workdir,
         command=command,
     )
+
+
+def _derivatives(given: Sequence[str]) -> dict[str, Path]:
+    """Return the folders of derivatives by name."""
+    folders: dict[str, Path] = {}
+    for text in given:
+        name, _, folder = text.partition("=")
+        if name != "masks" or not folder or name in folders:
+            raise RequestError(f"-d {text}: write it as masks=FOLDER, once")
+        folders[name] = Path(folder).absolute()
+    return folders
 
 
 def _resources(options: argparse.Namespace):

@@ -95,6 +95,25 @@ class Phase:
 
 
 @dataclass(frozen=True)
+class Trust:
+    """
+    Which part of the brain the maps are made in.
+
+    Parameters
+    ----------
+    phase_quality
+        Whether voxels of incoherent phase at the surface of the brain are left out.
+    two_pass
+        Whether susceptibility is computed twice, without the incoherent parts inside the brain
+        and with them, and the second fills what the first lacks (Stewart et al., 2022,
+        doi:10.1002/mrm.29048).
+    """
+
+    phase_quality: bool = True
+    two_pass: bool = False
+
+
+@dataclass(frozen=True)
 class Referencing:
     """
     What zero means in the susceptibility map; tables hold all references anyway.
@@ -102,10 +121,66 @@ class Referencing:
     Parameters
     ----------
     method
-        The region whose mean is subtracted.
+        The region whose mean is subtracted: ``whole-brain``, ``csf`` (the ventricles),
+        ``white-matter``, ``label`` (a region of the atlas) or ``none``.
+    region
+        Name of the region, for ``label``.
+    hemisphere
+        Side of the region: ``L``, ``R``, or ``B`` for both, as in tables.
     """
 
-    method: Literal["whole-brain", "csf", "white-matter", "none"] = "whole-brain"
+    method: Literal["whole-brain", "csf", "white-matter", "none", "label"] = "whole-brain"
+    region: str = ""
+    hemisphere: Literal["B", "L", "R"] = "B"
+
+    def __post_init__(self):
+        if self.method == "label" and not self.region:
+            raise ProtocolError(
+                '[referencing] method = "label": name the region, such as region = "thalamus"'
+            )
+        if self.method != "label" and (self.region or self.hemisphere != "B"):
+            raise ProtocolError(
+                f'[referencing] region and hemisphere are for method = "label", not {self.method}'
+            )
+
+    @property
+    def name(self) -> str:
+        """What tables and sidecars call the reference."""
+        if self.method != "label":
+            return self.method
+        side = "" if self.hemisphere == "B" else f"-{self.hemisphere}"
+        return f"label-{self.region}{side}"
+
+    def labels(self, regions: Sequence[tuple[int, str, str]]) -> list[int]:
+        """Return the indices of the region, among rows of index, name and hemisphere."""
+        return [
+            index
+            for index, name, side in regions
+            if self.region and name == self.region and self.hemisphere in ("B", side)
+        ]
+
+
+@dataclass(frozen=True)
+class SWI:
+    """
+    How veins are made dark.
+
+    Parameters
+    ----------
+    echo_time
+        Of the phase that weights the nearest echo, s; 0 takes 0.06 s T over the field strength.
+    width
+        Standard deviation of the Gaussian whose mean is taken off the field, mm.
+    power
+        How often the phase weights the magnitude.
+    thickness
+        Of the slab whose darkest voxels are shown, mm.
+    """
+
+    echo_time: float = 0.0
+    width: float = 4.0
+    power: int = 4
+    thickness: float = 8.0
 
 
 @dataclass(frozen=True)
@@ -128,7 +203,13 @@ class Segmentation:
     seed: int = 1
 
 
-SETTINGS = {"phase": Phase, "referencing": Referencing, "segmentation": Segmentation}
+SETTINGS = {
+    "phase": Phase,
+    "trust": Trust,
+    "referencing": Referencing,
+    "swi": SWI,
+    "segmentation": Segmentation,
+}
 """The stages that have settings but no choice of algorithms."""
 
 
@@ -139,6 +220,7 @@ class Protocol:
     name: str
     phase: Phase
     masking: Stage
+    trust: Trust
     offset: Stage
     unwrapping: Stage
     field: Stage
@@ -146,6 +228,7 @@ class Protocol:
     background: Stage
     inversion: Stage
     referencing: Referencing
+    swi: SWI
     segmentation: Segmentation
 
     @classmethod

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict
 from enum import IntEnum
 import hashlib
 import logging
@@ -16,17 +16,19 @@ import threading
 import time
 
 import qsmprep
-from qsmprep.bids.atlas import Atlas, read_atlas
+from qsmprep.bids.atlas import Atlas
 from qsmprep.bids.dataset import read_plan
 from qsmprep.bids.derivatives import atomic_write_text
 from qsmprep.bids.models import Plan
+from qsmprep.bids.needs import with_masks, with_t1w
 from qsmprep.bids.outcome import judge
 from qsmprep.bids.output import check_output_dir, write_output_files
 from qsmprep.bids.plan import describe, summarise
 from qsmprep.bids.status import StatusRow, read_status, skipped_rows, update_status
 from qsmprep.errors import RequestError
-from qsmprep.protocol import ALGORITHMS, Protocol
+from qsmprep.protocol import ALGORITHMS
 from qsmprep.reports.methods_text import methods_text
+from qsmprep.request import Request, resolve
 from qsmprep.resources import Resources
 
 log = logging.getLogger("qsmprep")
@@ -49,75 +51,9 @@ class Terminated(KeyboardInterrupt):
     """The run was asked to end by SIGTERM, as batch systems do before they kill."""
 
 
-@dataclass(frozen=True)
-class Request:
-    """
-    What a user asks for on the participant level.
-
-    Parameters
-    ----------
-    bids_dir, out_dir
-        Dataset and output folder.
-    protocol
-        All settings that change voxels.
-    resources
-        All that do not.
-    participants, sessions
-        Labels; none means all.
-    filters
-        Content of a BIDS filter file.
-    database_dir
-        Folder of a pybids database.
-    plugin
-        Name and arguments of a nipype plugin, instead of the cores of this machine.
-    stop_on_first_crash
-        Whether one failure ends all.
-    write_graph
-        Whether to draw the graph into the output folder.
-    clean_work_dir
-        Whether to start without intermediate results.
-    command
-        The command line, for the report.
-    """
-
-    bids_dir: Path
-    out_dir: Path
-    protocol: Protocol
-    resources: Resources
-    participants: tuple[str, ...] = ()
-    sessions: tuple[str, ...] = ()
-    filters: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
-    database_dir: Path | None = None
-    plugin: Mapping[str, object] = field(default_factory=dict)
-    stop_on_first_crash: bool = False
-    write_graph: bool = False
-    clean_work_dir: bool = False
-    command: str = ""
-
-
-ATLAS_NEEDED = """\
-no atlas was given; regions need one. Give one of
-  --atlas FOLDER   labelled heads: dataset_description.json, atlas-X_dseg.tsv and either one
-                   tpl-*_T1w.nii.gz with tpl-*_dseg.nii.gz, or several sub-*/anat/ pairs
-  --atlas none     maps only, no regions
-`qsmprep-simulate` writes an atlas for the heads it simulates, in derivatives/atlas-simulated"""
-
-
-def resolve(request: Request) -> tuple[Request, Atlas | None]:
-    """Return the request with the atlas known by its content, and the atlas itself."""
-    wanted = request.protocol.segmentation.atlas
-    if not wanted:
-        raise RequestError(ATLAS_NEEDED)
-    if wanted == "none":
-        return request, None
-    atlas = read_atlas(Path(wanted).absolute())  # steps run in folders of their own
-    protocol = request.protocol.with_atlas(f"{atlas.name}@{atlas.digest}")
-    return replace(request, protocol=protocol), atlas
-
-
 def make_plan(request: Request) -> Plan:
     """Read the dataset and find what can be done."""
-    return read_plan(
+    plan = read_plan(
         request.bids_dir,
         participants=request.participants,
         sessions=request.sessions,
@@ -125,6 +61,11 @@ def make_plan(request: Request) -> Plan:
         database_dir=request.database_dir,
         need_t1w=request.protocol.segmentation.atlas != "none",
     )
+    if request.protocol.masking.method == "precomputed":
+        return with_masks(plan, request.derivatives["masks"])
+    if request.protocol.masking.method == "t1w":
+        return with_t1w(plan)
+    return plan
 
 
 def dry_run(request: Request) -> Exit:
@@ -256,6 +197,7 @@ def _write_head(request: Request, digest: str) -> None:
     write_output_files(
         request.out_dir,
         bids_dir=request.bids_dir,
+        derivatives=request.derivatives,
         protocol_name=request.protocol.name,
         protocol_digest=digest,
     )

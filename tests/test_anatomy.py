@@ -182,7 +182,7 @@ def test_images_follow_the_motion(template, tmp_path):
     inputs = wf.inputs.inputnode
     inputs.magnitude, inputs.gre_brain_mask, inputs.t1w_brain = magnitude, mask, brain
     inputs.csf, inputs.gm, inputs.wm = template.csf, template.gm, template.wm
-    inputs.dseg = template.mask
+    inputs.dseg = inputs.brain_mask = template.mask
     wf.run()
     labels = nb.load(tmp_path / "coregistration_wf/carry_dseg/resampled.nii.gz").get_fdata()
     assert set(np.unique(labels)) == {0, 1}  # labels are never mixed

@@ -42,6 +42,8 @@ OUTPUTS = {
     f"{STEM}_desc-noise_fieldmap.nii.gz": {"suffix": "fieldmap", "desc": "noise"},
     f"{STEM}_R2starmap.nii.gz": {"suffix": "R2starmap"},
     f"{STEM}_T2starmap.nii.gz": {"suffix": "T2starmap"},
+    f"{STEM}_swi.nii.gz": {"suffix": "swi"},
+    f"{STEM}_minIP.nii.gz": {"suffix": "minIP"},
     f"{STEM}_desc-brain_mask.nii.gz": {"suffix": "mask", "desc": "brain"},
     f"{STEM}_desc-trusted_mask.nii.gz": {"suffix": "mask", "desc": "trusted"},
     f"{STEM}_desc-preproc_T1w.nii.gz": {"suffix": "T1w", "desc": "preproc"},
@@ -155,7 +157,9 @@ def test_a_row_is_replaced_by_the_next_of_the_same_acquisition(tmp_path):
 
 
 def describe_output(out, bids_dir, digest=DIGEST):
-    write_output_files(out, bids_dir=bids_dir, protocol_name="consensus", protocol_digest=digest)
+    write_output_files(
+        out, bids_dir=bids_dir, derivatives={}, protocol_name="consensus", protocol_digest=digest
+    )
 
 
 def test_an_output_folder_says_where_it_comes_from(tmp_path, monkeypatch):

@@ -9,6 +9,8 @@ from bids_skeleton import write_dataset, write_gre
 import pytest
 
 from qsmprep import cli
+from qsmprep.protocol import ALGORITHMS, SETTINGS, parameters
+from qsmprep.reports.docstrings import describe, unit_of
 from qsmprep.resources import Resources
 from qsmprep.run import Request
 
@@ -140,6 +142,25 @@ def test_labels_are_understood_with_and_without_prefix(bids, tmp_path, capsys):
         (("--atlas", "none", "--set", "inversion"), ["stage.name=value"]),
         (("--atlas", "none", "--bids-filter-file", "nowhere.json"), ["nowhere.json", "JSON"]),
         (("--atlas", "none", "--use-plugin", "nowhere.json"), ["nowhere.json", "JSON"]),
+        (("--atlas", "none", "-d", "masks=/nowhere"), ["-d masks=/nowhere", "no such folder"]),
+        (("--atlas", "none", "-d", "brains=/tmp"), ["-d brains=/tmp", "masks=FOLDER"]),
+        (("--atlas", "none", "--set", "masking.method=precomputed"), ["-d masks=FOLDER"]),
+        (
+            ("--atlas", "none", "-d", "masks=.", "--set", "masking.method=bet"),
+            ["not used by masking.method = bet"],
+        ),
+        (("--atlas", "none", "--set", "masking.method=t1w"), ["masking.method = t1w", "--atlas"]),
+        (
+            (
+                "--atlas",
+                "none",
+                "--set",
+                "referencing.method=label",
+                "--set",
+                "referencing.region=pons",
+            ),
+            ["referencing.method = label", "--atlas"],
+        ),
         (("--reports-only",), ["holds no results"]),
         (("--atlas", "none", "-w", "bids/sub-01/work"), ["work folder lies in the dataset"]),
     ],
@@ -174,6 +195,11 @@ def test_nothing_to_do_is_refused_with_its_reasons(refused, bids):
     sentence = refused("--atlas", "none")
     assert "there is nothing to do" in sentence
     assert "no phase; add the part-phase images" in sentence
+
+
+def test_a_mask_that_is_missing_is_told_before_anything_is_computed(refused):
+    sentence = refused("--atlas", "none", "-d", "masks=.")
+    assert "sub-01_desc-brain_mask.nii.gz: is missing, the brain mask of sub-01_MEGRE" in sentence
 
 
 @pytest.mark.parametrize(
@@ -240,3 +266,85 @@ def test_a_bug_is_called_one(bids, tmp_path, capsys, monkeypatch):
     told = capsys.readouterr().err
     assert "ZeroDivisionError: oops" in told
     assert "this is a bug; please report it" in told
+
+
+# the list of methods
+
+METHODS = [(stage, name) for stage in ALGORITHMS for name in ALGORITHMS[stage]]
+
+
+@pytest.mark.parametrize(("stage", "name"), METHODS)
+def test_every_method_says_what_it_is_and_what_its_parameters_mean(stage, name):
+    algorithm = ALGORITHMS[stage][name]
+    description = describe(algorithm)
+    assert len(description.summary.split()) > 3
+    for parameter, default in parameters(algorithm).items():
+        meaning = description.parameters[parameter]
+        assert len(meaning.split()) > 1, parameter
+        assert not isinstance(default, float) or unit_of(meaning), parameter
+
+
+@pytest.mark.parametrize("stage", SETTINGS)
+def test_every_setting_says_what_it_means(stage):
+    description = describe(SETTINGS[stage])
+    for setting, default in vars(SETTINGS[stage]()).items():
+        meaning = description.parameters[setting]
+        assert not isinstance(default, float) or unit_of(meaning), setting
+
+
+def test_the_list_of_methods_has_them_all_on_a_narrow_terminal(capsys):
+    assert cli.main(["methods"]) == 0
+    listed = capsys.readouterr().out
+    assert max(map(len, listed.splitlines())) <= 80
+    for stage, name in METHODS:
+        block = listed.split(f"[{stage}]")[1].split("\n[")[0]
+        assert f'method = "{name}"' in block
+        for parameter, default in parameters(ALGORITHMS[stage][name]).items():
+            assert f"{parameter} = {json.dumps(default)}" in block
+        for paper in describe(ALGORITHMS[stage][name]).papers:
+            assert f"https://doi.org/{paper.doi}" in block
+    assert "threshold = 0.2  relative" in listed
+    assert "Smith, 2002, https://doi.org/10.1002/hbm.10062" in listed
+
+
+def test_one_stage_is_listed_alone(capsys):
+    assert cli.main(["methods", "inversion"]) == 0
+    listed = capsys.readouterr().out
+    assert [line.split("]")[0] for line in listed.splitlines() if line[:1] == "["] == [
+        "[inversion"
+    ]
+    assert '"tkd"' in listed
+
+
+def test_a_stage_that_there_is_not_is_refused(capsys):
+    assert cli.main(["methods", "inversoin"]) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.startswith(
+        "qsmprep: error: methods inversoin: no such stage; there are phase,"
+    )
+    assert told.err.count("\n") == 1
+
+
+def test_a_dataset_may_lie_in_a_folder_called_methods(bids, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    bids.rename(tmp_path / "methods")
+    assert cli.main(["methods", "out", "participant", "--dry-run", "--atlas", "none"]) == 0
+    assert "1 acquisition to do" in capsys.readouterr().out
+
+
+def test_citations_are_read_in_both_ways_of_writing_them():
+    def cited():
+        """
+        First line (Otsu, 1979, doi:10.1234/x.a).
+
+        As Liu et al. (2013, doi:10.1234/x.b) and (Schofield and
+        Zhu, 2003, doi:10.1234/x.c.d).  See also doi:10.1234/x.e, and doi:10.1234/x.b again.
+        """
+
+    assert list(map(str, describe(cited).papers)) == [
+        "Otsu, 1979, https://doi.org/10.1234/x.a",
+        "Liu et al., 2013, https://doi.org/10.1234/x.b",
+        "Schofield and Zhu, 2003, https://doi.org/10.1234/x.c.d",
+        "https://doi.org/10.1234/x.e",
+    ]

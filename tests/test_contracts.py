@@ -29,7 +29,7 @@ EXAMPLES = {
     "init_anatomy_wf": {"seed": 1},
     "init_background_wf": {"stage": PROTOCOL.background},
     "init_coregistration_wf": {"seed": 1},
-    "init_echoes_wf": {"cartesian": False, "te": TE, "masking": PROTOCOL.masking},
+    "init_echoes_wf": {"cartesian": False},
     "init_field_wf": {
         "te": TE,
         "b0": 3.0,
@@ -39,10 +39,17 @@ EXAMPLES = {
         "field": PROTOCOL.field,
     },
     "init_inversion_wf": {"stage": PROTOCOL.inversion},
-    "init_referencing_wf": {"referencing": PROTOCOL.referencing, "not_white": [1]},
+    "init_masking_wf": {"te": TE, "masking": PROTOCOL.masking, "trust": PROTOCOL.trust},
+    "init_referencing_wf": {
+        "referencing": PROTOCOL.referencing,
+        "regions": [(1, "putamen", "L")],
+        "not_white": [1],
+    },
     "init_regions_wf": {"atlas": ATLAS},
     "init_relaxometry_wf": {"te": TE, "stage": PROTOCOL.relaxometry},
+    "init_swi_wf": {"te": TE, "b0": 3.0, "swi": PROTOCOL.swi},
     "init_segmentation_wf": {"atlas": ATLAS, "seed": 1},
+    "init_two_pass_wf": {"background": PROTOCOL.background, "inversion": PROTOCOL.inversion},
 }
 BUILDERS = {
     name: function

@@ -187,8 +187,11 @@ def test_a_killed_run_goes_on_where_it_was(simulated, program, qsmprep, tmp_path
     assert ends_within(10, process.pid)
     process.communicate()
     done = {line.split("  ", 2)[2].split(": done")[0] for line in told if ": done" in line}
-    assert {"echoes: read", "echoes: brain"} <= done
-    kept = {path: path.stat().st_mtime_ns for path in work.rglob("echoes_wf/*/result_*.pklz")}
+    assert {"echoes: read", "masking: brain"} <= done
+    found = [
+        p for stage in ("echoes", "masking") for p in work.rglob(f"{stage}_wf/*/result_*.pklz")
+    ]
+    kept = {path: path.stat().st_mtime_ns for path in found}
     again = qsmprep(simulated, tmp_path / "out", *FAST, work=work)
     assert again.status == 0
     assert done.isdisjoint(again.steps)

@@ -1,12 +1,10 @@
 import array_api_strict
 import numpy as np
-from phantoms import TE, make_head
+from phantoms import TE
 import pytest
 
 from qsmprep.methods.echoes.magnitude import combine_magnitudes
 from qsmprep.methods.field import FIELD_FITS
-from qsmprep.methods.relaxometry import RELAXOMETRY
-from qsmprep.methods.relaxometry.invert import r2star_to_t2star
 from qsmprep.units import ppm_to_hz
 
 SHAPE = (20, 20, 20)
@@ -58,32 +56,6 @@ def test_fields_are_the_same_in_any_array_library(name):
     strict = FIELD_FITS[name](*map(xp.asarray, (phase, magnitude, MASK)), TE)
     for one, other in zip(strict, FIELD_FITS[name](phase, magnitude, MASK, TE), strict=True):
         np.testing.assert_allclose(np.asarray(one), other, rtol=1e-4, atol=1e-6)
-
-
-@pytest.mark.parametrize("name", RELAXOMETRY)
-@pytest.mark.parametrize("r2star", [3.0, 20.0, 60.0])
-@pytest.mark.parametrize("te", [TE, TE[:2]])
-def test_decay_is_measured_within_one_percent(name, r2star, te):
-    _, magnitude = echoes(0.0, r2star, 0.005, te=te)
-    found = RELAXOMETRY[name](magnitude, MASK, te)
-    error = found.std() / MASK.sum() ** 0.5
-    assert found.mean() == pytest.approx(r2star, rel=0.01, abs=4 * error)
-
-
-@pytest.mark.parametrize("name", RELAXOMETRY)
-def test_decay_does_not_depend_on_the_unit_and_keeps_to_the_mask(name):
-    head = make_head(noise=0.02)
-    found = RELAXOMETRY[name](head.magnitude, head.mask, head.te)
-    scaled = RELAXOMETRY[name](1000 * head.magnitude, head.mask, head.te)
-    np.testing.assert_allclose(scaled, found, rtol=1e-3, atol=1e-3)
-    assert not found[~head.mask].any()
-    with pytest.raises(ValueError, match="there is one"):
-        RELAXOMETRY[name](head.magnitude[:1], head.mask, head.te[:1])
-
-
-def test_times_are_the_inverse_of_rates():
-    rates = np.array([0.0, 0.5, 20.0, 100.0])
-    np.testing.assert_allclose(r2star_to_t2star(rates), [0, 1, 0.05, 0.01])
 
 
 def test_magnitudes_add_in_squares():

@@ -65,10 +65,10 @@ def test_a_second_run_recomputes_nothing_and_brings_back_what_was_deleted(
     again = qsmprep(simulated, maps.out, "--atlas", "none", work=maps.work)
     assert again.status == 0
     # Saving costs nothing and is done each time; all else lies in the work folder.
-    assert set(again.steps) == {"save", "save chi", "save quality"}
+    assert set(again.steps) == {"save", "save chi", "save quality", "save swi"}
     recomputed = {p for p, mtime in results.items() if p.stat().st_mtime_ns != mtime}
     assert {path.parent.name for path in recomputed} <= {
-        "save", "save_chi", "save_quality", "keep", "facts",
+        "save", "save_chi", "save_quality", "save_swi", "keep", "facts",
     }  # fmt: skip
     for name in names[:2]:
         assert (maps.out / name).read_bytes() == before[name]
@@ -245,11 +245,11 @@ def test_one_head_in_four_codings_gives_one_map(qsmprep, tmp_path):
     for coding in ("sint4096", "uint4096", "realimag"):
         other, also_trusted = read(coding)
         difference = abs(other - chi)[trusted & also_trusted]
-        # Storing in integers adds a noise of its own, which in a handful of voxels tips the
-        # balance of the sparse inversion; and the mask in a voxel of its rim.
+        # Storing in integers adds a noise of its own, most where a dark voxel is coded by the few
+        # steps of its real and imaginary part.
         assert np.median(difference) < 1e-4
-        assert (difference > 1e-3).mean() < 1e-3
-        assert difference.max() < 5e-3
+        assert np.quantile(difference, 0.99) < 1e-3
+        assert difference.max() < 2e-2
         assert np.count_nonzero(trusted != also_trusted) <= 5
 
 
@@ -270,12 +270,28 @@ def test_options_on_how_to_run_do_what_they_say(simulated, qsmprep, tmp_path):
     assert "inversion: invert" in again.steps
 
 
-@pytest.mark.parametrize("method", REFERENCES)
-def test_only_a_map_against_white_matter_waits_for_the_t1w(simulated, atlas, tmp_path, method):
+@pytest.mark.parametrize(
+    ("changes", "waiting"),
+    [
+        (["referencing.method=whole-brain"], set()),
+        (["referencing.method=none"], set()),
+        (["referencing.method=csf"], {"save_chi", "save_quality", "keep"}),
+        (["referencing.method=white-matter"], {"save_chi", "save_quality", "keep"}),
+        (
+            ["referencing.method=label", "referencing.region=putamen"],
+            {"save_chi", "save_quality", "keep"},
+        ),
+        (["masking.method=t1w"], {"save", "save_chi", "save_quality", "keep"}),
+        (["trust.two_pass=true", "masking.method=phase_quality"], set()),
+    ],
+)
+def test_a_map_waits_for_the_t1w_only_if_it_takes_something_from_it(
+    simulated, atlas, tmp_path, changes, waiting
+):
     from qsmprep.workflows.base import Study, build
 
     (acquisition,) = read_plan(simulated).acquisitions
-    protocol = Protocol.read("fast", [f"referencing.method={method}"])
+    protocol = Protocol.read("fast", changes)
     study = Study(simulated, tmp_path, protocol, read_atlas(atlas))
     graph = build(study, (acquisition,), tmp_path)._create_flat_graph()
     nodes = {node.fullname.split(".", 1)[1]: node for node in graph.nodes}
@@ -285,5 +301,4 @@ def test_only_a_map_against_white_matter_waits_for_the_t1w(simulated, atlas, tmp
     }
     t1w = nodes["sub_01_T1w.anatomy_wf.n4"]
     waits = {sink for sink, ancestors in before.items() if t1w in ancestors}
-    against_white = {"save_chi", "save_quality", "keep"} if method == "white-matter" else set()
-    assert waits == {"save_regions"} | against_white
+    assert waits == {"save_regions"} | waiting

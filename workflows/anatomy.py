@@ -110,6 +110,8 @@ def init_coregistration_wf(*, seed: int, name: str = "coregistration_wf") -> pe.
         Brain in GRE space.
     t1w_brain
         T1w, zero outside the brain.
+    brain_mask
+        Brain in T1w space.
     csf
         Probability of cerebrospinal fluid in T1w space.
     gm
@@ -127,6 +129,8 @@ def init_coregistration_wf(*, seed: int, name: str = "coregistration_wf") -> pe.
         Its inverse.
     t1w_brain
         T1w in GRE space, zero outside the brain.
+    brain_mask
+        Share of each voxel in GRE space that is brain in the T1w.
     csf
         Probability of cerebrospinal fluid in GRE space.
     gm
@@ -136,7 +140,7 @@ def init_coregistration_wf(*, seed: int, name: str = "coregistration_wf") -> pe.
     dseg
         Labels in GRE space.
     """
-    images = ["t1w_brain", "csf", "gm", "wm", "dseg"]
+    images = ["t1w_brain", "brain_mask", "csf", "gm", "wm", "dseg"]
     workflow, inputnode, outputnode = open_graph(
         name, ["magnitude", "gre_brain_mask", *images], ["t1w_to_gre", "gre_to_t1w", *images]
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 import math
 from pathlib import Path
 from typing import cast
@@ -12,55 +11,24 @@ from nipype.interfaces.utility import Merge
 from nipype.pipeline import engine as pe
 
 from qsmprep.bids.atlas import Atlas
-from qsmprep.bids.derivatives import bids_uri
 from qsmprep.bids.models import Acquisition, Anatomy
-from qsmprep.interfaces.derivatives import SaveDerivatives
-from qsmprep.interfaces.figures import DrawMaps, DrawRegions, SaveFigures
+from qsmprep.interfaces.figures import DrawMaps, DrawRegions
+from qsmprep.interfaces.masking import FindBrain
 from qsmprep.interfaces.quality import MeasureQuality
 from qsmprep.interfaces.registration import ApplyTransforms
-from qsmprep.protocol import Protocol
 from qsmprep.workflows.anatomy import init_anatomy_wf, init_coregistration_wf
 from qsmprep.workflows.background import init_background_wf
 from qsmprep.workflows.echoes import init_echoes_wf
 from qsmprep.workflows.field import init_field_wf
 from qsmprep.workflows.inversion import init_inversion_wf
+from qsmprep.workflows.masking import init_masking_wf
 from qsmprep.workflows.referencing import init_referencing_wf
 from qsmprep.workflows.regions import init_regions_wf
 from qsmprep.workflows.relaxometry import init_relaxometry_wf
 from qsmprep.workflows.segmentation import init_segmentation_wf
-
-
-@dataclass(frozen=True)
-class Study:
-    """
-    What all graphs of a run share.
-
-    Parameters
-    ----------
-    bids_dir, out_dir
-        Dataset and output folder.
-    protocol
-        All settings.
-    atlas
-        Labelled heads, or None for maps without regions.
-    """
-
-    bids_dir: Path
-    out_dir: Path
-    protocol: Protocol
-    atlas: Atlas | None
-
-    @property
-    def regions(self) -> list[tuple[int, str, str]]:
-        """Labels of the atlas as plain rows."""
-        regions = self.atlas.regions if self.atlas else ()
-        return [(region.index, region.name, region.hemisphere) for region in regions]
-
-    @property
-    def not_white(self) -> list[int]:
-        """Labels that are no white matter, whatever the T1w looks like in them."""
-        return [index for index, name, _ in self.regions if "white-matter" not in name]
-
+from qsmprep.workflows.study import Study, acquisition_sink, anatomy_sink, figure_sink
+from qsmprep.workflows.swi import init_swi_wf
+from qsmprep.workflows.two_pass import init_two_pass_wf
 
 ANATOMY_GB = 1.5
 """Peak of N4 and Atropos on a T1w of 1 mm, with some to spare."""
@@ -83,7 +51,7 @@ def build(study: Study, acquisitions: tuple[Acquisition, ...], work_dir: Path) -
         workflow.connect([
             (anatomies[anatomy.key], graph, [
                 (f"anatomy_wf.outputnode.{port}", f"coregistration_wf.inputnode.{port}")
-                for port in ("t1w_brain", "csf", "gm", "wm")
+                for port in ("t1w_brain", "brain_mask", "csf", "gm", "wm")
             ]),
             (anatomies[anatomy.key], graph, [
                 ("anatomy_wf.outputnode.t1w_to_template", "template_route.in2"),
@@ -103,10 +71,7 @@ def build_anatomy(study: Study, anatomy: Anatomy, atlas: Atlas) -> pe.Workflow:
     prepare.inputs.inputnode.t1w = str(anatomy.path)
     segment = init_segmentation_wf(atlas=atlas, seed=settings.seed, spacing=settings.spacing)
     # Two sinks: tissues are of use without labels, and a sink waits for all of its inputs.
-    save, save_labels = (
-        _sink(study, name, "anatomy", anatomy.stem, sources=[anatomy.path])
-        for name in ("save", "save_labels")
-    )
+    save, save_labels = (anatomy_sink(study, anatomy, name) for name in ("save", "save_labels"))
 
     workflow.connect([
         (prepare, segment, [
@@ -129,14 +94,15 @@ def build_acquisition(study: Study, acquisition: Acquisition) -> pe.Workflow:
     """Return the graph of one acquisition, named for it, with its outputs and figures saved."""
     workflow = pe.Workflow(name=acquisition.name_safe)
     maps = _connect_maps(workflow, study, acquisition)
-    facts = pe.Node(Merge(5), name="facts")
-    stages = ("echoes_wf", "field_wf", "background_wf", "inversion_wf", "referencing_wf")
+    stages = ["echoes_wf", "field_wf", "background_wf", "inversion_wf", "referencing_wf"]
+    if study.protocol.trust.two_pass:
+        stages.append("two_pass_wf")
+    facts = pe.Node(Merge(len(stages)), name="facts")
     for number, graph in enumerate(stages, 1):
         workflow.connect(workflow.get_node(graph), "outputnode.facts", facts, f"in{number}")
     # A sink waits for all of its inputs: what may fail alone has one of its own.
     save, save_chi, save_quality = (
-        _acquisition_sink(study, acquisition, name)
-        for name in ("save", "save_chi", "save_quality")
+        acquisition_sink(study, acquisition, name) for name in ("save", "save_chi", "save_quality")
     )
     for port, (graph, field) in maps.items():
         sink = save_chi if port == "chi" else save
@@ -158,8 +124,9 @@ def build_acquisition(study: Study, acquisition: Acquisition) -> pe.Workflow:
         (facts, quality, [("out", "facts")]),
         (quality, save_quality, [("quality", "quality")]),
         (workflow.get_node("echoes_wf"), draw, [("outputnode.combined", "magnitude")]),
-        (draw, _keep(study, acquisition, "keep"), [("figures", "figures")]),
+        (draw, figure_sink(study, acquisition, "keep"), [("figures", "figures")]),
     ])  # fmt: skip
+    _connect_swi(workflow, study, acquisition)
     if acquisition.t1w and study.atlas:
         _connect_regions(workflow, study, study.atlas, acquisition)
     return workflow
@@ -169,11 +136,14 @@ def _connect_maps(workflow: pe.Workflow, study: Study, acquisition: Acquisition)
     """Chain the stages from echoes to referenced susceptibility; return who makes which map."""
     protocol, te = study.protocol, acquisition.echo_times
     first, second = acquisition.parts.values()
-    echoes = init_echoes_wf(cartesian="real" in acquisition.parts, te=te, masking=protocol.masking)
+    echoes = init_echoes_wf(cartesian="real" in acquisition.parts)
     echoes.inputs.inputnode.first = [str(path) for path in first]
     echoes.inputs.inputnode.second = [str(path) for path in second]
     if acquisition.phase_units:
         echoes.inputs.inputnode.units = acquisition.phase_units
+    masking = init_masking_wf(te=te, masking=protocol.masking, trust=protocol.trust)
+    if acquisition.brain_mask:
+        masking.inputs.inputnode.given = str(acquisition.brain_mask)
     field = init_field_wf(
         te=te,
         b0=acquisition.b0,
@@ -184,15 +154,21 @@ def _connect_maps(workflow: pe.Workflow, study: Study, acquisition: Acquisition)
     )
     background = init_background_wf(stage=protocol.background)
     inversion = init_inversion_wf(stage=protocol.inversion)
-    referencing = init_referencing_wf(referencing=protocol.referencing, not_white=study.not_white)
+    referencing = init_referencing_wf(
+        referencing=protocol.referencing, regions=study.regions, not_white=study.not_white
+    )
 
     workflow.connect([
+        (echoes, masking, [
+            (f"outputnode.{port}", f"inputnode.{port}")
+            for port in ("phase", "magnitude", "combined")
+        ]),
         (echoes, field, [
             ("outputnode.phase", "inputnode.phase"),
             ("outputnode.magnitude", "inputnode.magnitude"),
-            ("outputnode.trusted_mask", "inputnode.mask"),
         ]),
-        (echoes, background, [("outputnode.trusted_mask", "inputnode.mask")]),
+        (masking, field, [("outputnode.trusted_mask", "inputnode.mask")]),
+        (masking, background, [("outputnode.trusted_mask", "inputnode.mask")]),
         (echoes, inversion, [("outputnode.combined", "inputnode.magnitude")]),
         (field, background, [
             ("outputnode.field", "inputnode.field"), ("outputnode.noise", "inputnode.noise"),
@@ -202,10 +178,12 @@ def _connect_maps(workflow: pe.Workflow, study: Study, acquisition: Acquisition)
             ("outputnode.local", "inputnode.field"), ("outputnode.mask", "inputnode.mask"),
         ]),
         (background, referencing, [("outputnode.mask", "inputnode.mask")]),
-        (inversion, referencing, [("outputnode.chi", "inputnode.chi")]),
     ])  # fmt: skip
+    if protocol.trust.two_pass:
+        _connect_two_pass(workflow, study)
+    workflow.connect(_unreferenced(workflow), "outputnode.chi", referencing, "inputnode.chi")
     maps = {
-        "brain_mask": (echoes, "brain_mask"),
+        "brain_mask": (masking, "brain_mask"),
         "trusted_mask": (background, "mask"),
         "total_field": (field, "field_hz"),
         "noise": (field, "noise_hz"),
@@ -215,16 +193,54 @@ def _connect_maps(workflow: pe.Workflow, study: Study, acquisition: Acquisition)
     if len(te) > 1:  # a single echo does not decay
         relaxometry = init_relaxometry_wf(te=te, stage=protocol.relaxometry)
         workflow.connect([
-            (echoes, relaxometry, [
-                ("outputnode.magnitude", "inputnode.magnitude"),
-                ("outputnode.brain_mask", "inputnode.mask"),
-            ]),
-            (relaxometry, field, [("outputnode.r2star", "inputnode.r2star")]),
-            (relaxometry, inversion, [("outputnode.r2star", "inputnode.r2star")]),
-            (relaxometry, referencing, [("outputnode.r2star", "inputnode.r2star")]),
+            (echoes, relaxometry, [("outputnode.magnitude", "inputnode.magnitude")]),
+            (masking, relaxometry, [("outputnode.brain_mask", "inputnode.mask")]),
         ])  # fmt: skip
+        users = [field, inversion, referencing, workflow.get_node("two_pass_wf")]
+        for graph in filter(None, users):
+            workflow.connect(relaxometry, "outputnode.r2star", graph, "inputnode.r2star")
         maps |= {name: (relaxometry, name) for name in ("r2star", "t2star")}
     return maps
+
+
+def _connect_swi(workflow: pe.Workflow, study: Study, acquisition: Acquisition) -> None:
+    """Add the susceptibility-weighted image and its projection, and save them."""
+    swi = init_swi_wf(te=acquisition.echo_times, b0=acquisition.b0, swi=study.protocol.swi)
+    save = acquisition_sink(study, acquisition, "save_swi")
+    echoes, masking, field = (
+        workflow.get_node(name) for name in ("echoes_wf", "masking_wf", "field_wf")
+    )
+    workflow.connect([
+        (echoes, swi, [("outputnode.magnitude", "inputnode.magnitude")]),
+        (masking, swi, [
+            ("outputnode.trusted_mask", "inputnode.mask"),
+            ("outputnode.brain_mask", "inputnode.brain_mask"),
+        ]),
+        (field, swi, [("outputnode.field_hz", "inputnode.field_hz")]),
+        (swi, save, [("outputnode.swi", "swi"), ("outputnode.minip", "minip")]),
+    ])  # fmt: skip
+
+
+def _connect_two_pass(workflow: pe.Workflow, study: Study) -> None:
+    """Add the pass in the mask with holes, which the other one fills."""
+    protocol = study.protocol
+    two_pass = init_two_pass_wf(background=protocol.background, inversion=protocol.inversion)
+    for source, ports in {
+        "echoes_wf": {"combined": "magnitude"},
+        "masking_wf": {"strict_mask": "strict_mask"},
+        "field_wf": {"field": "field", "noise": "noise"},
+        "background_wf": {"mask": "mask"},
+        "inversion_wf": {"chi": "chi"},
+    }.items():
+        for output, port in ports.items():
+            workflow.connect(
+                workflow.get_node(source), f"outputnode.{output}", two_pass, f"inputnode.{port}"
+            )
+
+
+def _unreferenced(workflow: pe.Workflow) -> pe.Workflow:
+    """Return the graph that makes susceptibility before anything is subtracted."""
+    return workflow.get_node("two_pass_wf") or workflow.get_node("inversion_wf")
 
 
 def _connect_regions(
@@ -237,26 +253,24 @@ def _connect_regions(
     regions.inputs.inputnode.labels = acquisition.labels
     route = pe.Node(Merge(2), name="template_route")
     template_chi = pe.Node(ApplyTransforms(interpolation="linear"), name="template_chi")
-    save = _acquisition_sink(study, acquisition, "save_regions")
+    save = acquisition_sink(study, acquisition, "save_regions")
     draw = pe.Node(DrawRegions(regions=study.regions), name="draw_regions")
-    echoes, referencing, background, inversion, relaxometry, facts = (
+    echoes, masking, referencing, background, relaxometry, facts = (
         workflow.get_node(name)
         for name in (
-            "echoes_wf", "referencing_wf", "background_wf", "inversion_wf", "relaxometry_wf",
+            "echoes_wf", "masking_wf", "referencing_wf", "background_wf", "relaxometry_wf",
             "facts",
         )
     )  # fmt: skip
+    _connect_brain(workflow, study, coregistration)
     if relaxometry:
         workflow.connect(relaxometry, "outputnode.r2star", regions, "inputnode.r2star")
     workflow.connect([
-        (echoes, coregistration, [
-            ("outputnode.combined", "inputnode.magnitude"),
-            ("outputnode.brain_mask", "inputnode.gre_brain_mask"),
-        ]),
+        (echoes, coregistration, [("outputnode.combined", "inputnode.magnitude")]),
         (coregistration, regions, [("outputnode.dseg", "inputnode.dseg")]),
-        (echoes, regions, [("outputnode.brain_mask", "inputnode.brain_mask")]),
+        (masking, regions, [("outputnode.brain_mask", "inputnode.brain_mask")]),
         (background, regions, [("outputnode.mask", "inputnode.trusted_mask")]),
-        (inversion, regions, [("outputnode.chi", "inputnode.chi")]),
+        (_unreferenced(workflow), regions, [("outputnode.chi", "inputnode.chi")]),
         (references, regions, [("outputnode.references", "inputnode.references")]),
         (coregistration, route, [("outputnode.gre_to_t1w", "in1")]),
         (referencing, template_chi, [("outputnode.chi", "image")]),
@@ -268,15 +282,31 @@ def _connect_regions(
         ]),
         (regions, save, [("outputnode.table", "regions")]),
         (template_chi, save, [("resampled", "template_chi")]),
-        (echoes, draw, [
-            ("outputnode.combined", "magnitude"), ("outputnode.brain_mask", "brain_mask"),
-        ]),
+        (echoes, draw, [("outputnode.combined", "magnitude")]),
+        (masking, draw, [("outputnode.brain_mask", "brain_mask")]),
         (referencing, draw, [("outputnode.chi", "chi")]),
         (coregistration, draw, [
             ("outputnode.dseg", "dseg"), ("outputnode.t1w_brain", "t1w_brain"),
         ]),
         (regions, draw, [("outputnode.table", "table")]),
-        (draw, _keep(study, acquisition, "keep_regions"), [("figures", "figures")]),
+        (draw, figure_sink(study, acquisition, "keep_regions"), [("figures", "figures")]),
+    ])  # fmt: skip
+
+
+def _connect_brain(workflow: pe.Workflow, study: Study, coregistration: pe.Workflow) -> None:
+    """Tell the registration where the brain is in the echoes, or the masks where in the T1w."""
+    masking = workflow.get_node("masking_wf")
+    if study.protocol.masking.method != "t1w":
+        workflow.connect(
+            masking, "outputnode.brain_mask", coregistration, "inputnode.gre_brain_mask"
+        )
+        return
+    # The registration needs a brain before the T1w can lend its own.
+    provisional = pe.Node(FindBrain(method="bet"), name="provisional_brain")
+    workflow.connect([
+        (workflow.get_node("echoes_wf"), provisional, [("outputnode.combined", "magnitude")]),
+        (provisional, coregistration, [("mask", "inputnode.gre_brain_mask")]),
+        (coregistration, masking, [("outputnode.brain_mask", "inputnode.t1w_brain")]),
     ])  # fmt: skip
 
 
@@ -286,81 +316,35 @@ def _connect_references(
     """
     Return the graph that measures the references of the table, white matter among them.
 
-    That of the map measures them too, but waits for the T1w only if the protocol calls its white
-    matter zero: a T1w that cannot be used must not take the map with it.
+    That of the map measures them too, but waits for the T1w only if the protocol calls zero what
+    the T1w shows: a T1w that cannot be used must not take the map with it.
     """
     protocol = study.protocol.referencing
     references = init_referencing_wf(
-        referencing=protocol, not_white=study.not_white, name="references_wf"
+        referencing=protocol,
+        regions=study.regions,
+        not_white=study.not_white,
+        name="references_wf",
     )
-    referencing, background, inversion, relaxometry = (
-        workflow.get_node(name)
-        for name in ("referencing_wf", "background_wf", "inversion_wf", "relaxometry_wf")
+    referencing, background, relaxometry = (
+        workflow.get_node(name) for name in ("referencing_wf", "background_wf", "relaxometry_wf")
     )
     workflow.connect([
         (background, references, [("outputnode.mask", "inputnode.mask")]),
-        (inversion, references, [("outputnode.chi", "inputnode.chi")]),
+        (_unreferenced(workflow), references, [("outputnode.chi", "inputnode.chi")]),
     ])  # fmt: skip
     if relaxometry:
         workflow.connect(relaxometry, "outputnode.r2star", references, "inputnode.r2star")
-    for graph in [references, *([referencing] if protocol.method == "white-matter" else [])]:
+    of_t1w = protocol.method in ("csf", "white-matter", "label")
+    for graph in [references, *([referencing] if of_t1w else [])]:
         workflow.connect([
             (coregistration, graph, [
+                ("outputnode.csf", "inputnode.fluid"),
                 ("outputnode.wm", "inputnode.white_matter"),
                 ("outputnode.dseg", "inputnode.labels"),
             ]),
         ])  # fmt: skip
     return references
-
-
-def _acquisition_sink(study: Study, acquisition: Acquisition, name: str) -> pe.Node:
-    return _sink(
-        study,
-        name,
-        "acquisition",
-        acquisition.stem,
-        sources=[path for part in acquisition.parts.values() for path in part],
-        suffix=acquisition.suffix,
-        known=_known(study, acquisition),
-    )
-
-
-def _sink(
-    study: Study, name: str, kind: str, stem: str, *, sources: list[Path], **inputs
-) -> pe.Node:
-    protocol = study.protocol
-    return pe.Node(
-        SaveDerivatives(
-            kind,
-            out_dir=str(study.out_dir),
-            stem=stem,
-            atlas=study.atlas.name if study.atlas else "",
-            lookup=study.regions,
-            protocol=protocol.stages,
-            digest=protocol.digest(),
-            sources=[bids_uri(path, study.bids_dir) for path in sources],
-            **inputs,
-        ),
-        name=name,
-    )
-
-
-def _keep(study: Study, acquisition: Acquisition, name: str) -> pe.Node:
-    return pe.Node(SaveFigures(out_dir=str(study.out_dir), stem=acquisition.stem), name=name)
-
-
-def _known(study: Study, acquisition: Acquisition) -> dict[str, object]:
-    """Return what sidecars tell of an acquisition before anything is computed."""
-    known: dict[str, object] = {
-        "EchoTimes": list(acquisition.echo_times),
-        "MagneticFieldStrength": acquisition.b0,
-        "Notes": list(acquisition.notes),
-    }
-    if acquisition.t1w:
-        known["T1w"] = bids_uri(acquisition.t1w.path, study.bids_dir)
-    if study.atlas:
-        known["Atlas"] = {"Name": study.atlas.name, "License": study.atlas.license}
-    return known
 
 
 def _acquisition_gb(acquisition: Acquisition) -> float:

@@ -1,27 +1,19 @@
-"""From files to echoes, and where in them the brain is."""
+"""From files to echoes."""
 
 from nipype.pipeline import engine as pe
 
 from qsmprep.interfaces.echoes import ReadEchoes
-from qsmprep.interfaces.masking import FindBrain, TrustPhase
-from qsmprep.protocol import Stage
 from qsmprep.workflows._graph import open_graph
 
 
-def init_echoes_wf(
-    *, cartesian: bool, te: tuple[float, ...], masking: Stage, name: str = "echoes_wf"
-) -> pe.Workflow:
+def init_echoes_wf(*, cartesian: bool, name: str = "echoes_wf") -> pe.Workflow:
     """
-    Read all echoes and find the brain in them.
+    Read all echoes, whatever their coding.
 
     Parameters
     ----------
     cartesian
         Whether the parts are real and imaginary, not magnitude and phase.
-    te
-        Echo times, s.
-    masking
-        How to find the brain in the magnitude.
     name
         Name of the workflow.
 
@@ -42,32 +34,15 @@ def init_echoes_wf(
         Magnitude of every echo.
     combined
         Root sum of squares of the magnitudes.
-    brain_mask
-        Brain, from the magnitude.
-    trusted_mask
-        The part of it where phase is coherent.
     facts
         How the phase was coded.
     """
-    workflow, inputnode, outputnode = open_graph(
-        name,
-        ["first", "second", "units"],
-        ["phase", "magnitude", "combined", "brain_mask", "trusted_mask", "facts"],
-    )
+    inputs, outputs = ["first", "second", "units"], ["phase", "magnitude", "combined", "facts"]
+    workflow, inputnode, outputnode = open_graph(name, inputs, outputs)
     read = pe.Node(ReadEchoes(cartesian=cartesian), name="read")
-    brain = pe.Node(FindBrain(method=masking.method, params=masking.params), name="brain")
-    trust = pe.Node(TrustPhase(te=list(te)), name="trust")
 
     workflow.connect([
-        (inputnode, read, [("first", "first"), ("second", "second"), ("units", "units")]),
-        (read, brain, [("combined", "magnitude")]),
-        (read, trust, [("phase", "phase"), ("magnitude", "magnitude")]),
-        (brain, trust, [("mask", "brain")]),
-        (read, outputnode, [
-            ("phase", "phase"), ("magnitude", "magnitude"), ("combined", "combined"),
-            ("facts", "facts"),
-        ]),
-        (brain, outputnode, [("mask", "brain_mask")]),
-        (trust, outputnode, [("mask", "trusted_mask")]),
+        (inputnode, read, [(port, port) for port in inputs]),
+        (read, outputnode, [(port, port) for port in outputs]),
     ])  # fmt: skip
     return workflow

@@ -8,7 +8,11 @@ from qsmprep.workflows._graph import open_graph
 
 
 def init_referencing_wf(
-    *, referencing: Referencing, not_white: list[int], name: str = "referencing_wf"
+    *,
+    referencing: Referencing,
+    regions: list[tuple[int, str, str]],
+    not_white: list[int],
+    name: str = "referencing_wf",
 ) -> pe.Workflow:
     """
     Measure all references, and subtract one.
@@ -17,6 +21,8 @@ def init_referencing_wf(
     ----------
     referencing
         Which one.
+    regions
+        Index, name and hemisphere of every label.
     not_white
         Labels that are no white matter: iron makes the pallidum look like it in a T1w.
     name
@@ -30,6 +36,8 @@ def init_referencing_wf(
         Where it is known.
     r2star
         R2*, 1/s; shows the fluid; optional.
+    fluid
+        Probability of cerebrospinal fluid; optional.
     white_matter
         Probability of white matter; optional.
     labels
@@ -44,10 +52,11 @@ def init_referencing_wf(
     facts
         What was subtracted.
     """
-    inputs = ["chi", "mask", "r2star", "white_matter", "labels"]
+    inputs = ["chi", "mask", "r2star", "fluid", "white_matter", "labels"]
     workflow, inputnode, outputnode = open_graph(name, inputs, ["chi", "references", "facts"])
     reference = pe.Node(
-        Reference(method=referencing.method, not_white=not_white), name="reference"
+        Reference(name=referencing.name, region=referencing.labels(regions), not_white=not_white),
+        name="reference",
     )
 
     workflow.connect([

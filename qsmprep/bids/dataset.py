@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 SUFFIXES = {"megre": ["MEGRE", "T2starw", "GRE"], "t1w": ["T1w"]}
 """What is looked for, by the names of the filter file."""
 
-_NO_T1W = ("no T1w image", "the maps are made, the regional table is not")
+NO_T1W = ("no T1w image", "the maps are made, the regional table is not")
 _NO_PHASE = ("magnitude only", "it is skipped; add part-mag and part-phase for a map of it")
 
 Filters = Mapping[str, Mapping[str, object]]
@@ -84,7 +84,7 @@ def read_plan(
         anatomies, broken = read_t1w(paths, sidecars)
         issues += [Issue(label, None, None, "warning", *fault) for fault in misnamed + broken]
         if need_t1w and not anatomies:
-            issues.append(Issue(label, None, None, "warning", None, *_NO_T1W))
+            issues.append(Issue(label, None, None, "warning", None, *NO_T1W))
         new, problems = _check_groups(groups, anatomies, sidecars)
         acquisitions += new
         issues += problems

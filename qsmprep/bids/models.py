@@ -83,6 +83,8 @@ class Acquisition:
         Decisions that the reader of a report should know of.
     shares_stem
         Whether another acquisition of the session has the same entities and another suffix.
+    brain_mask
+        Mask that somebody else has drawn, if one is to be used.
     """
 
     participant: str
@@ -97,6 +99,7 @@ class Acquisition:
     t1w: Anatomy | None = None
     notes: tuple[str, ...] = ()
     shares_stem: bool = False
+    brain_mask: Path | None = None
 
     @property
     def key(self) -> str:

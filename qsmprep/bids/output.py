@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 import json
 import os
 from pathlib import Path
@@ -22,6 +23,8 @@ figures
 **/*_xfm.*
 **/*_fieldmap.*
 **/*_regions.*
+**/*_swi.*
+**/*_minIP.*
 **/*_desc-qc.json
 """
 """What the standard does not know yet; the validator knows folders without a slash only."""
@@ -92,18 +95,32 @@ def _check_description(path: Path, digest: str) -> None:
 
 
 def write_output_files(
-    out_dir: str | Path, *, bids_dir: str | Path, protocol_name: str, protocol_digest: str
+    out_dir: str | Path,
+    *,
+    bids_dir: str | Path,
+    derivatives: Mapping[str, Path],
+    protocol_name: str,
+    protocol_digest: str,
 ) -> None:
     """Write all that describes an output folder as a whole."""
     write_dataset_description(
-        out_dir, bids_dir=bids_dir, protocol_name=protocol_name, protocol_digest=protocol_digest
+        out_dir,
+        bids_dir=bids_dir,
+        derivatives=derivatives,
+        protocol_name=protocol_name,
+        protocol_digest=protocol_digest,
     )
     write_bidsignore(out_dir)
     write_readme(out_dir, protocol_name=protocol_name, protocol_digest=protocol_digest)
 
 
 def write_dataset_description(
-    out_dir: str | Path, *, bids_dir: str | Path, protocol_name: str, protocol_digest: str
+    out_dir: str | Path,
+    *,
+    bids_dir: str | Path,
+    derivatives: Mapping[str, Path],
+    protocol_name: str,
+    protocol_digest: str,
 ) -> Path:
     """Write what made the outputs, with which protocol and from what, and return the path."""
     out, root = Path(out_dir).absolute(), Path(bids_dir).absolute()
@@ -124,7 +141,7 @@ def write_dataset_description(
             "DatasetType": "derivative",
             "GeneratedBy": [made_by],
             "SourceDatasets": [_source(root, link)],
-            "DatasetLinks": {"raw": link},
+            "DatasetLinks": {"raw": link, **{n: p.as_uri() for n, p in derivatives.items()}},
             "HowToAcknowledge": "Cite what CITATION.md lists.",
         },
     )

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
-from inspect import getdoc
-import re
 
 import qsmprep
-
-DOI = re.compile(r"doi:(10\.\d{4,}/[^\s),;]+[^\s),;.])")
+from qsmprep.reports.docstrings import describe
 
 STEPS = {
-    "masking": "The brain was found in the magnitude",
+    "masking": "The brain was found",
     "offset": "The receive phase was removed from all echoes",
     "unwrapping": "Phase was unwrapped",
     "field": "The echoes were joined into one field map",
@@ -69,8 +66,12 @@ def methods_text(
     lines += [
         f"- Sign of the phase: {stages['phase']['sign']} (`auto`: decided by the "
         "susceptibility of deep tissue; the sidecars tell how).",
-        f"- Zero of the susceptibility map: {stages['referencing']['method']}; tables give all "
+        "- Brain joined with the coherence of its phase: "
+        f"{stages['trust']['phase_quality']}; two passes: {_passes(stages['trust'])}.",
+        f"- Zero of the susceptibility map: {_reference(stages['referencing'])}; tables give all "
         "references. Susceptibility of a reference may change with disease.",
+        "- Susceptibility-weighted image (Haacke et al., 2004, doi:10.1002/mrm.20198)"
+        f"{_list(stages['swi'])}.",
         f"- Regions: atlas {stages['segmentation']['atlas']}, registered to the T1w image at "
         f"{stages['segmentation']['spacing']} mm by SyN, majority vote; the T1w image was aligned "
         "to the magnitude by six degrees of freedom, labels were interpolated once for each.",
@@ -87,8 +88,19 @@ def methods_text(
 
 
 def _cite(method: str, algorithm: Callable) -> str:
-    doi = DOI.search(getdoc(algorithm) or "")
-    return f"`{method}` (doi:{doi[1]})" if doi else f"`{method}`"
+    papers = describe(algorithm).papers
+    return f"`{method}` (doi:{papers[0].doi})" if papers else f"`{method}`"
+
+
+def _passes(settings: Mapping[str, object]) -> str:
+    two = settings["two_pass"]
+    return f"{two} (Stewart et al., 2022, doi:10.1002/mrm.29048)" if two else str(two)
+
+
+def _reference(settings: Mapping[str, object]) -> str:
+    if settings["method"] != "label":
+        return str(settings["method"])
+    return f"region {settings['region']}, hemisphere {settings['hemisphere']} (B: both)"
 
 
 def _list(settings: Mapping[str, object]) -> str:
@@ -101,5 +113,5 @@ def _references(stages, algorithms) -> list[tuple[str, str]]:
     found = []
     for stage in STEPS:
         method = stages[stage]["method"]
-        found += [(method, doi) for doi in DOI.findall(getdoc(algorithms[stage][method]) or "")]
+        found += [(method, paper.doi) for paper in describe(algorithms[stage][method]).papers]
     return [*found, *OTHERS.items()]

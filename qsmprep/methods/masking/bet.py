@@ -48,10 +48,10 @@ def bet(
     geometry : Geometry
         Voxel size.
     fraction : float
-        How bright the darkest tissue below the surface is in relation to the brightest, 0 to 1;
-        smaller gives a larger brain.
+        Brightness of the darkest tissue below the surface, relative to the brightest, 0 to 1;
+        smaller gives a larger brain (default of FSL's BET).
     smoothness : float
-        Factor on the smoothing of the surface.
+        Smoothing of the surface, relative to the paper's.
     iterations : int
         Most steps of the surface each time it grows.
 

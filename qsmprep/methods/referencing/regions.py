@@ -9,15 +9,18 @@ from qsmprep.geometry import Geometry
 from qsmprep.methods.morphology import erode
 
 REFERENCES = ("whole-brain", "csf", "white-matter", "none")
+"""Those that every table has; a protocol may add a region of the atlas."""
 
 MIN_VOXELS = 50
 """Fewer voxels than this make no reference."""
 
 PURE = 0.9
-"""Probability above which a voxel counts as white matter."""
+"""Probability above which a voxel counts as a tissue."""
 
 
-def reference_regions(mask, geometry: Geometry, *, r2star=None, white_matter=None, elsewhere=None):
+def reference_regions(
+    mask, geometry: Geometry, *, r2star=None, fluid=None, white_matter=None, elsewhere=None
+):
     """
     Find the voxels of every reference that can be found.
 
@@ -28,7 +31,9 @@ def reference_regions(mask, geometry: Geometry, *, r2star=None, white_matter=Non
     geometry : Geometry
         Voxel size, mm.
     r2star : (X, Y, Z) real array, optional
-        1/s; without it there is no fluid.
+        1/s; without it and `fluid` there is no CSF.
+    fluid : (X, Y, Z) real array, optional
+        Probability of CSF in the T1w; without it R2* decides alone.
     white_matter : (X, Y, Z) real array, optional
         Probability; without it there is no white matter.
     elsewhere : (X, Y, Z) boolean array, optional
@@ -40,7 +45,9 @@ def reference_regions(mask, geometry: Geometry, *, r2star=None, white_matter=Non
         By the names in `REFERENCES`.
     """
     regions = {"whole-brain": mask}
-    if r2star is not None:
+    if fluid is not None:
+        regions["csf"] = central_csf(r2star, mask & (fluid > PURE), geometry, centre_of=mask)
+    elif r2star is not None:
         regions["csf"] = central_csf(r2star, mask, geometry)
     if white_matter is not None:
         white = white_matter > PURE
@@ -63,7 +70,7 @@ def take_references(chi, mask, regions, method: str):
     mask : (X, Y, Z) boolean array
         Where it is known.
     regions : dict of (X, Y, Z) boolean arrays
-        What `reference_regions` found.
+        What `reference_regions` found, and any other region.
     method
         The reference to subtract. Where it has fewer than `MIN_VOXELS` voxels, the whole brain
         takes its place, and the facts say so.
@@ -73,15 +80,16 @@ def take_references(chi, mask, regions, method: str):
     referenced : (X, Y, Z) real array
         ppm, zero outside the mask.
     references : dict
-        For every name in `REFERENCES` its ``mean_ppm``, ``sd_ppm`` and ``n_voxels`` before any
-        subtraction, or None where it could not be taken.
+        For every name in `REFERENCES` and `regions` its ``mean_ppm``, ``sd_ppm`` and ``n_voxels``
+        before any subtraction, or None where it could not be taken.
     facts : dict
         What was subtracted: its name, and its mean and standard deviation against the whole
         brain, as the ISMRM consensus (2024, doi:10.1002/mrm.30006) asks.
     """
-    references = {name: _measure(chi, regions.get(name)) for name in REFERENCES[:-1]}
+    names = dict.fromkeys([*REFERENCES[:-1], *regions])
+    references = {name: _measure(chi, regions.get(name)) for name in names}
     references["none"] = {"mean_ppm": 0.0, "sd_ppm": 0.0, "n_voxels": 0}
-    taken = method if references[method] else "whole-brain"
+    taken = method if references.get(method) else "whole-brain"
     reference, whole = references[taken], references["whole-brain"]
     if reference is None or whole is None:
         raise ValueError(f"only {int(mask.sum())} voxels of susceptibility are known")
@@ -112,10 +120,16 @@ def _measure(chi, region):
 
 
 def central_csf(
-    r2star, mask, geometry: Geometry, *, maximum: float = 5.0, half_width: float = 30.0
+    r2star,
+    mask,
+    geometry: Geometry,
+    *,
+    centre_of=None,
+    maximum: float = 5.0,
+    half_width: float = 30.0,
 ):
     """
-    Find the fluid of the ventricles by its slow decay alone.
+    Find the fluid of the ventricles by its slow decay, and by where it is.
 
     After the rule of the Johns Hopkins toolbox for automatic CSF referencing (Chen et al.,
     SFCR+0): among voxels of low R2*, the three largest connected parts near the centre of the
@@ -125,29 +139,33 @@ def central_csf(
     Parameters
     ----------
     r2star : (X, Y, Z) real array
-        1/s. NumPy only.
+        1/s; None if there is but one echo, for a mask of fluid. NumPy only.
     mask : (X, Y, Z) boolean array
-        Where susceptibility is known.
+        Where fluid may be: all voxels where susceptibility is known, or those that another image
+        shows as fluid.
     geometry : Geometry
         Voxel size, mm.
+    centre_of : (X, Y, Z) boolean array, optional
+        The brain whose centre counts; the mask by default.
     maximum
         Fluid decays slower than this, 1/s.
     half_width
-        The box reaches this far from the centre of the mask on each axis, mm.
+        The box reaches this far from the centre on each axis, mm.
 
     Returns
     -------
     csf : (X, Y, Z) boolean array
     """
     near = np.zeros_like(mask)
-    centre = [axis.mean() for axis in np.nonzero(mask)]
+    centre = [axis.mean() for axis in np.nonzero(mask if centre_of is None else centre_of)]
     near[
         tuple(
             slice(max(int(c - half_width / h), 0), int(c + half_width / h) + 1)
             for c, h in zip(centre, geometry.voxel_size, strict=True)
         )
     ] = True
-    parts, _ = label(mask & near & (r2star < maximum))
+    slow = mask if r2star is None else mask & (r2star < maximum)
+    parts, _ = label(slow & near)
     sizes = np.bincount(parts.ravel())
     sizes[0] = 0
     largest = np.argsort(sizes)[::-1][:3]

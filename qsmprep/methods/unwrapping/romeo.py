@@ -2,22 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+import math
+
 import numpy as np
+from scipy import ndimage
 
-from qsmprep.methods.jit import compiled
+from qsmprep.methods.box import Box
+from qsmprep.methods.unwrapping.edges import edge_ranks, mean_weights, used_terms
+from qsmprep.methods.unwrapping.growing import DONE, grow
 
-TURN = np.float32(2 * np.pi)
+TURN = np.float32(2 * math.pi)
+TINY = np.finfo(np.float32).tiny
 
 
-def romeo(phase, magnitude, mask, te):
+def romeo(
+    phase,
+    magnitude,
+    mask,
+    te,
+    *,
+    weights: str = "romeo",
+    template: int = 1,
+    individual: bool = False,
+    uncertain: float = 0.0,
+):
     """
     Unwrapped phase by ROMEO (Dymerska et al., 2021, doi:10.1002/mrm.28563).
 
-    The first echo is unwrapped in space, along a tree of edges whose weights combine phase
-    coherence, coherence of the phase gradient over echo time, linearity of the phase and
-    coherence of the magnitude. Later echoes follow in time. This differs from there: each of
-    them is predicted by the field of all echoes before it, weighted as the field map will be,
-    not by the last echo alone; and every part of the mask gets a seed of its own.
+    One echo, the template, is unwrapped in space along a tree of edges, the best first; the
+    others follow in time. This differs from there: 1. an echo is predicted by the field of all
+    echoes before it, weighted as the field map will be, not by the last one alone; 2. every part
+    of the mask has a seed of its own, and its whole turns follow the shortest echo, whose median
+    lies within half a turn of zero; 3. echoes unwrapped individually are shifted, part by part,
+    to the same prediction.
 
     Parameters
     ----------
@@ -29,62 +48,81 @@ def romeo(phase, magnitude, mask, te):
         What to unwrap.
     te : sequence of E floats
         Echo times, s.
+    weights
+        What makes a good edge: ``romeo2`` coherence of phase and of magnitude, ``romeo3`` also
+        of the phase gradient over echo time, ``romeo`` also linearity of the phase, ``romeo6``
+        also magnitudes neither low nor brighter than tissue.
+    template
+        Number of the echo that is unwrapped in space, from 1 (ROMEO's default).
+    individual
+        Whether all other echoes are unwrapped in space, too.
+    uncertain
+        Quality, relative, up to which voxels are unwrapped in space after all; 0 trusts time
+        everywhere (both as in ROMEO, which takes 0.5 where it does not).
 
     Returns
     -------
     unwrapped : (E, X, Y, Z) float32 array
         rad, zero outside the mask.
+
+    Raises
+    ------
+    ValueError
+        If the mask is empty, or there is no such echo or no such set of weights.
     """
-    second, te_ratio = _second(phase, te)
-    first = unwrap_single(phase[0], magnitude[0], mask, second, te_ratio)
-    unwrapped = np.zeros_like(phase)
-    unwrapped[0] = first
-    numerator = magnitude[0] ** 2 * np.float32(te[0]) * first
-    denominator = magnitude[0] ** 2 * np.float32(te[0] ** 2)
-    for echo in range(1, len(te)):
-        rate = numerator / np.maximum(denominator, np.finfo(np.float32).tiny)
-        expected = rate * np.float32(te[echo])
-        unwrapped[echo] = np.where(
-            mask, phase[echo] - TURN * np.round((phase[echo] - expected) / TURN), 0
-        )
-        numerator += magnitude[echo] ** 2 * np.float32(te[echo]) * unwrapped[echo]
-        denominator += magnitude[echo] ** 2 * np.float32(te[echo] ** 2)
+    terms = used_terms(weights)
+    if not 1 <= template <= len(te):
+        raise ValueError(f"template {template} of {len(te)} echoes: choose one that exists")
+    unwrapped = np.zeros(phase.shape, np.float32)
+    box = Box(mask, (0, 0, 0)).slices
+    echoes = _Echoes(phase[:, *box], magnitude[:, *box], mask[box], te, terms)
+    chosen = template - 1
+    result = echoes.unwrap(chosen)
+    parts = _parts(echoes.mask)
+    _settle(result, parts, echoes.phase[0], te[0] / te[chosen])
+    slope, information = np.zeros((2, *echoes.mask.shape), np.float32)
+    for echo in (chosen, *range(chosen - 1, -1, -1), *range(chosen + 1, len(te))):
+        if echo != chosen:
+            expected = slope * np.float32(te[echo]) / np.maximum(information, TINY)
+            if individual:
+                result = echoes.unwrap(echo)
+                _align(result, parts, expected)
+            else:
+                result = echoes.follow(echo, expected)
+                if uncertain > 0:
+                    result = echoes.mend(echo, result, expected, uncertain)
+        power = echoes.magnitude[echo] ** 2
+        slope += power * np.float32(te[echo]) * result
+        information += power * np.float32(te[echo] ** 2)
+        unwrapped[echo][box] = result
     return unwrapped
 
 
-def unwrap_single(phase, magnitude, mask, second=None, te_ratio: float = 1.0):
+def unwrap_single(phase, magnitude, mask):
     """
     Unwrap one volume in space.
 
     Parameters
     ----------
     phase : (X, Y, Z) float32 array
-        Wrapped, rad.
+        Wrapped, rad. NumPy only.
     magnitude : (X, Y, Z) float32 array
         Any unit.
     mask : (X, Y, Z) boolean array
         What to unwrap.
-    second : (X, Y, Z) float32 array, optional
-        Wrapped phase of another echo, rad.
-    te_ratio
-        Echo time of `phase` over that of `second`.
 
     Returns
     -------
     unwrapped : (X, Y, Z) float32 array
-        rad, zero outside the mask; the median lies within half a turn of zero.
+        rad, zero outside the mask; the median of each part of the mask lies within half a turn of
+        zero.
     """
-    phase = np.ascontiguousarray(phase, dtype=np.float32)
-    weights = _edge_weights(phase, magnitude, second, te_ratio, mask)
-    unwrapped = _grow(phase, _quantise(weights), np.ascontiguousarray(mask))
-    if mask.any():
-        unwrapped -= TURN * np.round(np.median(unwrapped[mask]) / TURN)
-    return np.where(mask, unwrapped, np.float32(0))
+    return romeo(phase[None], magnitude[None], mask, (1.0,))[0]
 
 
 def voxel_quality(phase, magnitude, te):
     """
-    Mean weight of the six edges of every voxel: near 1 in tissue, near 0.3 in noise.
+    Mean weight of the edges of every voxel: near 1 in tissue, near 0.3 in noise.
 
     Parameters
     ----------
@@ -101,148 +139,76 @@ def voxel_quality(phase, magnitude, te):
         Between 0 and 1.
     """
     everywhere = np.ones(phase.shape[1:], dtype=bool)
-    second, te_ratio = _second(phase, te)
-    weights = _edge_weights(phase[0], magnitude[0], second, te_ratio, everywhere)
-    total = weights.sum(axis=0)
-    for axis in range(3):
-        total += np.roll(weights[axis], 1, axis=axis)
-    return total / np.float32(6)
+    echoes = _Echoes(phase, magnitude, everywhere, te, used_terms("romeo"))
+    return mean_weights(echoes.rank(0))
 
 
-def _second(phase, te):
-    """Return the second echo and the ratio of echo times, for the gradient coherence."""
-    return (phase[1], te[0] / te[1]) if len(te) > 1 else (None, 1.0)
+@dataclass(frozen=True)
+class _Echoes:
+    """All echoes in the bounding box of the mask, and how to weight their edges."""
+
+    phase: np.ndarray
+    magnitude: np.ndarray
+    mask: np.ndarray
+    te: Sequence[float]
+    terms: tuple[bool, ...]
+
+    def rank(self, echo: int):
+        """Rank the edges of an echo; its gradient is compared with that of the echo before."""
+        second, ratio = None, 1.0
+        if len(self.te) > 1:
+            other = echo - 1 if echo else 1
+            second, ratio = self.phase[other], self.te[echo] / self.te[other]
+        return edge_ranks(
+            self.phase[echo], self.magnitude[echo], self.mask, second, ratio, self.terms
+        )
+
+    def unwrap(self, echo: int, start=None, done=None):
+        """Unwrap an echo in space, from where `start` is done already, if that is given."""
+        start = self.phase[echo] if start is None else start
+        nodes = self.rank(echo)
+        if done is not None:
+            nodes[..., 3][done & self.mask] = DONE
+        result = np.where(self.mask, start, np.float32(0))
+        grow(result.ravel(), nodes)
+        return result
+
+    def follow(self, echo: int, expected):
+        """Unwrap an echo in time, to within half a turn of what is expected."""
+        turns = np.round((self.phase[echo] - expected) / TURN)
+        return np.where(self.mask, self.phase[echo] - TURN * turns, np.float32(0))
+
+    def mend(self, echo: int, unwrapped, expected, uncertain: float):
+        """Unwrap in space what jumps after unwrapping in time."""
+        # Halved, a jump of one turn does not wrap, and shows as the worst of edges.
+        ranks = edge_ranks(
+            unwrapped / 2, self.magnitude[echo], self.mask, expected / 2, 1.0, self.terms
+        )
+        return self.unwrap(echo, unwrapped, mean_weights(ranks) > uncertain)
 
 
-def _edge_weights(phase, magnitude, second, te_ratio, mask):
-    """Return the (3, X, Y, Z) weights of the edges to the next voxel, 0 where one end is out."""
-    other = phase if second is None else second
-    return _edge_weights_loop(
-        np.ascontiguousarray(phase, dtype=np.float32),
-        np.ascontiguousarray(other, dtype=np.float32),
-        second is not None,
-        np.float32(te_ratio),
-        np.ascontiguousarray(magnitude, dtype=np.float32),
-        np.ascontiguousarray(mask),
-    )
+def _parts(mask):
+    """Return the connected parts of a mask, each by its bounding box and its voxels therein."""
+    labels, _ = ndimage.label(mask)
+    boxes = enumerate(ndimage.find_objects(labels), 1)
+    return [(box, labels[box] == label) for label, box in boxes]
 
 
-def _quantise(weights):
-    """Return ranks from 1 (best) to 255, and 0 for edges that do not exist."""
-    ranks = np.maximum(np.round((1 - weights) * 255), 1).astype(np.uint8)
-    ranks[weights <= 0] = 0
-    return ranks
+def _settle(unwrapped, parts, shortest, ratio: float) -> None:
+    """Shift each part so that the median of the shortest echo lies within half a turn of zero."""
+    for box, part in parts:
+        values = unwrapped[box][part]
+        values -= TURN * np.round(np.median(values) / TURN)
+        if ratio < 1:
+            scaled = np.float32(ratio) * values
+            rest = np.angle(np.exp(1j * (shortest[box][part] - scaled)).mean())
+            rest -= TURN * np.round((np.median(scaled) + rest) / TURN)
+            values += TURN * np.round(rest / (TURN * ratio))
+        unwrapped[box][part] = values
 
 
-@compiled
-def _wrapped(x):
-    return x - np.float32(2 * np.pi) * np.round(x / np.float32(2 * np.pi))
-
-
-@compiled
-def _edge_weights_loop(phase, other, has_other, te_ratio, magnitude, mask):
-    shape = phase.shape
-    weights = np.zeros((3, *shape), np.float32)
-    pi = np.float32(np.pi)
-    low, rest = np.float32(0.1), np.float32(0.9)
-    one, zero = np.float32(1), np.float32(0)
-    for axis in range(3):
-        di, dj, dk = int(axis == 0), int(axis == 1), int(axis == 2)
-        for i in range(shape[0] - di):
-            for j in range(shape[1] - dj):
-                for k in range(shape[2] - dk):
-                    ni, nj, nk = i + di, j + dj, k + dk
-                    if not (mask[i, j, k] and mask[ni, nj, nk]):
-                        continue
-                    here, there = phase[i, j, k], phase[ni, nj, nk]
-                    step = _wrapped(here - there)
-                    weight = low + rest * (one - abs(step) / pi)
-                    if has_other:
-                        change = _wrapped(other[i, j, k] - other[ni, nj, nk])
-                        coherence = max(zero, one - abs(step - change * te_ratio))
-                        weight *= low + rest * coherence
-                    linear = np.float32(0.9)
-                    pi_, pj, pk = i - di, j - dj, k - dk
-                    fi, fj, fk = ni + di, nj + dj, nk + dk
-                    if min(pi_, pj, pk) >= 0 and fi < shape[0] and fj < shape[1] and fk < shape[2]:
-                        before = _wrapped(phase[pi_, pj, pk] - 2 * here + there)
-                        after = _wrapped(here - 2 * there + phase[fi, fj, fk])
-                        linear = max(zero, one - abs(before / 2)) * max(zero, one - abs(after / 2))
-                    weight *= low + rest * linear
-                    weak = min(magnitude[i, j, k], magnitude[ni, nj, nk])
-                    strong = max(magnitude[i, j, k], magnitude[ni, nj, nk])
-                    ratio = weak / strong if strong > 0 else zero
-                    weights[axis, i, j, k] = weight * (low + rest * ratio * ratio)
-    return weights
-
-
-@compiled
-def _grow(phase, ranks, mask):
-    """Grow a tree from the best voxel of every connected part, best edges first."""
-    nx, ny, nz = phase.shape
-    size = nx * ny * nz
-    strides = np.array([ny * nz, nz, 1])
-    flat, inside = phase.ravel(), mask.ravel()
-    edges = ranks.reshape(3, size)
-    out = flat.copy()
-    done = np.zeros(size, np.bool_)
-    # One stack of edges per rank, chained through `below`; an edge is pushed at most twice.
-    top = np.full(256, -1, np.int64)
-    below = np.full(6 * size, -1, np.int64)
-    order = _seeds(edges, inside)
-    for seed in order:
-        if done[seed]:
-            continue
-        done[seed] = True
-        best = _push_edges(seed, edges, strides, done, top, below, 256)
-        while best < 256:
-            item = top[best]
-            if item < 0:
-                best += 1
-                continue
-            top[best] = below[item]
-            edge = item // 2
-            start, axis = edge // 3, edge % 3
-            end = start + strides[axis]
-            known, new = (start, end) if item % 2 == 0 else (end, start)
-            if done[new]:
-                continue
-            turn = np.float32(2 * np.pi)
-            out[new] = flat[new] - turn * np.round((flat[new] - out[known]) / turn)
-            done[new] = True
-            best = _push_edges(new, edges, strides, done, top, below, best)
-    return out.reshape(phase.shape)
-
-
-@compiled
-def _push_edges(voxel, edges, strides, done, top, below, best):
-    """Stack the edges from `voxel` to voxels not yet reached; return the best rank waiting."""
-    for axis in range(3):
-        forward = edges[axis, voxel]
-        if forward > 0 and not done[voxel + strides[axis]]:
-            item = 2 * (3 * voxel + axis)
-            below[item] = top[forward]
-            top[forward] = item
-            best = min(best, int(forward))
-        start = voxel - strides[axis]
-        backward = edges[axis, start] if start >= 0 else 0
-        if backward > 0 and not done[start]:
-            item = 2 * (3 * start + axis) + 1
-            below[item] = top[backward]
-            top[backward] = item
-            best = min(best, int(backward))
-    return best
-
-
-@compiled
-def _seeds(edges, inside):
-    """Return the voxels of the mask, those with the best three edges first."""
-    voxels = np.nonzero(inside)[0]
-    cost = np.empty(voxels.size, np.int64)
-    for n in range(voxels.size):
-        total = 0
-        for axis in range(3):
-            rank = edges[axis, voxels[n]]
-            total += rank if rank > 0 else 255
-        cost[n] = total
-    return voxels[np.argsort(cost, kind="mergesort")]
+def _align(unwrapped, parts, expected) -> None:
+    """Shift each part by the turns that bring it closest to what is expected."""
+    for box, part in parts:
+        turns = np.median((unwrapped[box][part] - expected[box][part]) / TURN)
+        unwrapped[box][part] -= TURN * np.round(turns)

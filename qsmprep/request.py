@@ -1,0 +1,121 @@
+"""What a user asks for, and whether it can be met, before the dataset is looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
+from pathlib import Path
+
+from qsmprep.bids.atlas import Atlas, read_atlas
+from qsmprep.errors import RequestError
+from qsmprep.protocol import Protocol
+from qsmprep.resources import Resources
+
+
+@dataclass(frozen=True)
+class Request:
+    """
+    What a user asks for on the participant level.
+
+    Parameters
+    ----------
+    bids_dir, out_dir
+        Dataset and output folder.
+    protocol
+        All settings that change voxels.
+    resources
+        All that do not.
+    participants, sessions
+        Labels; none means all.
+    filters
+        Content of a BIDS filter file.
+    database_dir
+        Folder of a pybids database.
+    derivatives
+        Folders of derivatives by name: ``masks``.
+    plugin
+        Name and arguments of a nipype plugin, instead of the cores of this machine.
+    stop_on_first_crash
+        Whether one failure ends all.
+    write_graph
+        Whether to draw the graph into the output folder.
+    clean_work_dir
+        Whether to start without intermediate results.
+    command
+        The command line, for the report.
+    """
+
+    bids_dir: Path
+    out_dir: Path
+    protocol: Protocol
+    resources: Resources
+    participants: tuple[str, ...] = ()
+    sessions: tuple[str, ...] = ()
+    filters: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    database_dir: Path | None = None
+    derivatives: Mapping[str, Path] = field(default_factory=dict)
+    plugin: Mapping[str, object] = field(default_factory=dict)
+    stop_on_first_crash: bool = False
+    write_graph: bool = False
+    clean_work_dir: bool = False
+    command: str = ""
+
+
+ATLAS_NEEDED = """\
+no atlas was given; regions need one. Give one of
+  --atlas FOLDER   labelled heads: dataset_description.json, atlas-X_dseg.tsv and either one
+                   tpl-*_T1w.nii.gz with tpl-*_dseg.nii.gz, or several sub-*/anat/ pairs
+  --atlas none     maps only, no regions
+`qsmprep-simulate` writes an atlas for the heads it simulates, in derivatives/atlas-simulated"""
+
+
+def resolve(request: Request) -> tuple[Request, Atlas | None]:
+    """Return the request with the atlas known by its content, and the atlas itself."""
+    _check_masks(request)
+    wanted = request.protocol.segmentation.atlas
+    if not wanted:
+        raise RequestError(ATLAS_NEEDED)
+    if wanted == "none":
+        _check_without_atlas(request.protocol)
+        return request, None
+    atlas = read_atlas(Path(wanted).absolute())  # steps run in folders of their own
+    _check_region(request.protocol, atlas)
+    protocol = request.protocol.with_atlas(f"{atlas.name}@{atlas.digest}")
+    return replace(request, protocol=protocol), atlas
+
+
+def _check_masks(request: Request) -> None:
+    """Refuse masks that nobody uses, and their use where there are none."""
+    method, folder = request.protocol.masking.method, request.derivatives.get("masks")
+    if method == "precomputed" and folder is None:
+        raise RequestError("masking.method = precomputed: give their folder by -d masks=FOLDER")
+    if folder is None:
+        return
+    if method != "precomputed":
+        raise RequestError(f"-d masks={folder}: not used by masking.method = {method}")
+    if not folder.is_dir():
+        raise RequestError(f"-d masks={folder}: there is no such folder")
+
+
+def _check_without_atlas(protocol: Protocol) -> None:
+    """Refuse what takes a T1w, which is read for regions only, or a region."""
+    for stage in ("masking", "referencing"):
+        method = getattr(protocol, stage).method
+        if method in ("t1w", "label"):
+            raise RequestError(f"{stage}.method = {method} needs an atlas; give it by --atlas")
+
+
+def _check_region(protocol: Protocol, atlas: Atlas) -> None:
+    """Refuse a reference region that the atlas does not have."""
+    wanted = protocol.referencing
+    rows = [(region.index, region.name, region.hemisphere) for region in atlas.regions]
+    if wanted.method != "label" or wanted.labels(rows):
+        return
+    names = sorted({name for _, name, _ in rows})
+    if wanted.region in names:
+        fact = f"has no {wanted.region} in hemisphere {wanted.hemisphere}"
+    else:
+        near = get_close_matches(wanted.region, names, n=1, cutoff=0)[0]
+        fact = f"has no region {wanted.region}; the nearest is {near}"
+    raise RequestError(f"referencing.region: atlas {atlas.name} {fact}")

@@ -1,0 +1,106 @@
+"""What all graphs of a run share: settings, and where their outputs go."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from nipype.pipeline import engine as pe
+
+from qsmprep.bids.atlas import Atlas
+from qsmprep.bids.derivatives import bids_uri
+from qsmprep.bids.models import Acquisition, Anatomy
+from qsmprep.interfaces.derivatives import SaveDerivatives
+from qsmprep.interfaces.figures import SaveFigures
+from qsmprep.protocol import Protocol
+
+
+@dataclass(frozen=True)
+class Study:
+    """
+    What all graphs of a run share.
+
+    Parameters
+    ----------
+    bids_dir, out_dir
+        Dataset and output folder.
+    protocol
+        All settings.
+    atlas
+        Labelled heads, or None for maps without regions.
+    """
+
+    bids_dir: Path
+    out_dir: Path
+    protocol: Protocol
+    atlas: Atlas | None
+
+    @property
+    def regions(self) -> list[tuple[int, str, str]]:
+        """Labels of the atlas as plain rows."""
+        regions = self.atlas.regions if self.atlas else ()
+        return [(region.index, region.name, region.hemisphere) for region in regions]
+
+    @property
+    def not_white(self) -> list[int]:
+        """Labels that are no white matter, whatever the T1w looks like in them."""
+        return [index for index, name, _ in self.regions if "white-matter" not in name]
+
+
+def acquisition_sink(study: Study, acquisition: Acquisition, name: str) -> pe.Node:
+    """Return a node that saves outputs of an acquisition."""
+    return _sink(
+        study,
+        name,
+        "acquisition",
+        acquisition.stem,
+        sources=[path for part in acquisition.parts.values() for path in part],
+        suffix=acquisition.suffix,
+        known=_known(study, acquisition),
+    )
+
+
+def anatomy_sink(study: Study, anatomy: Anatomy, name: str) -> pe.Node:
+    """Return a node that saves outputs of a T1w."""
+    return _sink(study, name, "anatomy", anatomy.stem, sources=[anatomy.path])
+
+
+def figure_sink(study: Study, acquisition: Acquisition, name: str) -> pe.Node:
+    """Return a node that saves figures of an acquisition."""
+    return pe.Node(SaveFigures(out_dir=str(study.out_dir), stem=acquisition.stem), name=name)
+
+
+def _sink(
+    study: Study, name: str, kind: str, stem: str, *, sources: list[Path], **inputs
+) -> pe.Node:
+    protocol = study.protocol
+    return pe.Node(
+        SaveDerivatives(
+            kind,
+            out_dir=str(study.out_dir),
+            stem=stem,
+            atlas=study.atlas.name if study.atlas else "",
+            lookup=study.regions,
+            protocol=protocol.stages,
+            digest=protocol.digest(),
+            sources=[bids_uri(path, study.bids_dir) for path in sources],
+            **inputs,
+        ),
+        name=name,
+    )
+
+
+def _known(study: Study, acquisition: Acquisition) -> dict[str, object]:
+    """Return what sidecars tell of an acquisition before anything is computed."""
+    known: dict[str, object] = {
+        "EchoTimes": list(acquisition.echo_times),
+        "MagneticFieldStrength": acquisition.b0,
+        "Notes": list(acquisition.notes),
+    }
+    if acquisition.t1w:
+        known["T1w"] = bids_uri(acquisition.t1w.path, study.bids_dir)
+    if acquisition.brain_mask:
+        known["BrainMask"] = f"bids:masks:{acquisition.folder / acquisition.brain_mask.name}"
+    if study.atlas:
+        known["Atlas"] = {"Name": study.atlas.name, "License": study.atlas.license}
+    return known
