@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 import json
 from pathlib import Path
 import re
@@ -73,8 +73,9 @@ def _add_selection(group) -> None:
 
 def _add_protocol(group) -> None:
     group.add_argument(
-        "--protocol", default=None, metavar="NAME|FILE",
-        help="protocol that comes with qsmprep, or a TOML file (default: consensus)",
+        "--protocol", action="append", default=[], metavar="NAME|FILE",
+        help="protocol that comes with qsmprep, or a TOML file (default: consensus); several, "
+        "each with a --protocol of its own, are compared, each in OUTPUT_DIR/NAME",
     )  # fmt: skip
     group.add_argument(
         "--set", action="append", default=[], metavar="STAGE.NAME=VALUE", dest="changes",
@@ -219,18 +220,29 @@ def _dispatch(options: argparse.Namespace, command: str) -> int:
             dry_run=options.dry_run,
         )
 
+    from qsmprep.protocol import DEFAULT
+    from qsmprep.request import Request
     from qsmprep.run import dry_run, rebuild_reports, run_participants
 
-    request = _request(options, command)
+    run: Callable[[Request], int]
     if options.dry_run:
-        return dry_run(request)
-    if options.reports_only:
-        return rebuild_reports(request)
-    return run_participants(request)
+        run = dry_run
+    elif options.reports_only:
+        run = rebuild_reports
+    else:
+        run = run_participants
+    protocols = options.protocol or [DEFAULT]
+    requests = [_request(options, command, protocol) for protocol in protocols]
+    if len(requests) == 1:
+        return run(requests[0])
+
+    from qsmprep.multiverse import run_all, spread_out
+
+    return run_all(spread_out(requests), run, options.output_dir.absolute())
 
 
-def _request(options: argparse.Namespace, command: str):
-    from qsmprep.protocol import DEFAULT, Protocol
+def _request(options: argparse.Namespace, command: str, protocol: str):
+    from qsmprep.protocol import Protocol
     from qsmprep.request import Request
 
     derivatives = _derivatives(options.derivatives)
@@ -238,12 +250,12 @@ def _request(options: argparse.Namespace, command: str):
     changes = ["masking.method=precomputed"] * ("masks" in derivatives) + options.changes
     if options.atlas:
         changes.append(f"segmentation.atlas={json.dumps(options.atlas)}")
-    if options.protocol is not None and not options.protocol:
+    if not protocol:
         raise ProtocolError("--protocol: give a name or a file")
     return Request(
         bids_dir=options.bids_dir.absolute(),
         out_dir=options.output_dir.absolute(),
-        protocol=Protocol.read(options.protocol or DEFAULT, changes),
+        protocol=Protocol.read(protocol, changes),
         resources=_resources(options),
         participants=tuple(options.participant_label),
         sessions=tuple(options.session_label),

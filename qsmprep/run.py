@@ -94,7 +94,7 @@ def run_participants(request: Request) -> int:
         from qsmprep.workflows.execution import check_plugin
 
         check_plugin(request.plugin)
-    work_dir = _work_dir(request, digest)
+    work_dir = _work_dir(request)
     _write_head(request, digest)
     with _logging(request.out_dir / "logs"):
         log.info("qsmprep %s, protocol %s", qsmprep.__version__, digest)
@@ -208,9 +208,9 @@ def _write_head(request: Request, digest: str) -> None:
     atomic_write_text(request.out_dir / "CITATION.md", text)
 
 
-def _work_dir(request: Request, digest: str) -> Path:
-    """Return where intermediate results of exactly this program and protocol lie."""
-    work_dir = request.resources.work_dir / f"qsmprep-{code_digest()}-{digest}"
+def _work_dir(request: Request) -> Path:
+    """Return where intermediate results of exactly this program lie, whatever the protocol."""
+    work_dir = request.resources.work_dir / f"qsmprep-{code_digest()}"
     if request.clean_work_dir:
         shutil.rmtree(work_dir, ignore_errors=True)
     try:

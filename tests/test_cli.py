@@ -50,7 +50,7 @@ def refused(bids, tmp_path, capsys, monkeypatch):
 
 def request_of(*arguments):
     options = cli.parser().parse_args(["/bids", "/out", "participant", *arguments])
-    return cli._request(options, "qsmprep ...")
+    return cli._request(options, "qsmprep ...", (options.protocol or ["consensus"])[0])
 
 
 def in_a_new_process(code):

@@ -189,7 +189,7 @@ def test_a_killed_run_goes_on_where_it_was(simulated, program, qsmprep, tmp_path
     done = {line.split("  ", 2)[2].split(": done")[0] for line in told if ": done" in line}
     assert {"echoes: read", "masking: brain"} <= done
     found = [
-        p for stage in ("echoes", "masking") for p in work.rglob(f"{stage}_wf/*/result_*.pklz")
+        p for stage in ("echoes", "masking") for p in work.rglob(f"{stage}_wf*/*/result_*.pklz")
     ]
     kept = {path: path.stat().st_mtime_ns for path in found}
     again = qsmprep(simulated, tmp_path / "out", *FAST, work=work)

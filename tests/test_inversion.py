@@ -12,7 +12,7 @@ from qsmprep.protocol import needed_arrays
 SHAPE = (48, 48, 28)
 LIMITS = {"wtv": 0.15, "hdqsm": 0.2, "medi": 0.2, "medi0": 0.2, "sfcr": 0.2, "sfcr0": 0.2}
 LIMITS |= {"rts": 0.2, "tv": 0.15, "fansi": 0.15, "ndi": 0.6, "tikhonov": 0.45}
-LIMITS |= {"tsvd": 0.6, "tkd": 0.5}
+LIMITS |= {"tsvd": 0.6, "tkd": 0.5, "ilsqr": 0.4, "tgv": 0.15}
 """Largest relative error in a small head with little noise."""
 NOT_SCALE_FREE = {"medi", "medi0", "ndi", "sfcr", "sfcr0"}
 """Methods that the unit of the field matters to: phase in an exponential, published weights."""

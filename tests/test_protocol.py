@@ -63,7 +63,7 @@ def test_mistakes_are_named(change, message):
 
 
 def test_a_missing_protocol_names_those_there_are():
-    with pytest.raises(ProtocolError, match="consensus, fast"):
+    with pytest.raises(ProtocolError, match="consensus, cornell, fast"):
         Protocol.read("consensu")
 
 

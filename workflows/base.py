@@ -26,6 +26,7 @@ from qsmprep.workflows.referencing import init_referencing_wf
 from qsmprep.workflows.regions import init_regions_wf
 from qsmprep.workflows.relaxometry import init_relaxometry_wf
 from qsmprep.workflows.segmentation import init_segmentation_wf
+from qsmprep.workflows.sharing import name_by_settings, name_of
 from qsmprep.workflows.study import Study, acquisition_sink, anatomy_sink, figure_sink
 from qsmprep.workflows.swi import init_swi_wf
 from qsmprep.workflows.two_pass import init_two_pass_wf
@@ -48,19 +49,30 @@ def build(study: Study, acquisitions: tuple[Acquisition, ...], work_dir: Path) -
         if anatomy.key not in anatomies:
             anatomies[anatomy.key] = build_anatomy(study, anatomy, study.atlas)
             _declare_memory(anatomies[anatomy.key], ANATOMY_GB)
-        workflow.connect([
-            (anatomies[anatomy.key], graph, [
-                (f"anatomy_wf.outputnode.{port}", f"coregistration_wf.inputnode.{port}")
-                for port in ("t1w_brain", "brain_mask", "csf", "gm", "wm")
-            ]),
-            (anatomies[anatomy.key], graph, [
-                ("anatomy_wf.outputnode.t1w_to_template", "template_route.in2"),
-                ("anatomy_wf.outputnode.template", "template_chi.reference"),
-                ("segmentation_wf.outputnode.dseg", "coregistration_wf.inputnode.dseg"),
-                ("segmentation_wf.outputnode.dseg", "regions_wf.inputnode.dseg_t1w"),
-            ]),
-        ])  # fmt: skip
+        _connect_anatomy(workflow, anatomies[anatomy.key], graph)
     return workflow
+
+
+def _connect_anatomy(workflow: pe.Workflow, anatomy: pe.Workflow, graph: pe.Workflow) -> None:
+    """Give the graph of an acquisition what that of its T1w makes."""
+    prepared, labelled = (
+        f"{name_of(anatomy, part)}.outputnode" for part in ("anatomy_wf", "segmentation_wf")
+    )
+    registered, measured = (
+        f"{name_of(graph, part)}.inputnode" for part in ("coregistration_wf", "regions_wf")
+    )
+    workflow.connect([
+        (anatomy, graph, [
+            (f"{prepared}.{port}", f"{registered}.{port}")
+            for port in ("t1w_brain", "brain_mask", "csf", "gm", "wm")
+        ]),
+        (anatomy, graph, [
+            (f"{prepared}.t1w_to_template", f"{name_of(graph, 'template_route')}.in2"),
+            (f"{prepared}.template", f"{name_of(graph, 'template_chi')}.reference"),
+            (f"{labelled}.dseg", f"{registered}.dseg"),
+            (f"{labelled}.dseg", f"{measured}.dseg_t1w"),
+        ]),
+    ])  # fmt: skip
 
 
 def build_anatomy(study: Study, anatomy: Anatomy, atlas: Atlas) -> pe.Workflow:
@@ -87,6 +99,7 @@ def build_anatomy(study: Study, anatomy: Anatomy, atlas: Atlas) -> pe.Workflow:
         ]),
         (segment, save_labels, [("outputnode.dseg", "dseg")]),
     ])  # fmt: skip
+    name_by_settings(workflow, study.protocol)
     return workflow
 
 
@@ -129,6 +142,7 @@ def build_acquisition(study: Study, acquisition: Acquisition) -> pe.Workflow:
     _connect_swi(workflow, study, acquisition)
     if acquisition.t1w and study.atlas:
         _connect_regions(workflow, study, study.atlas, acquisition)
+    name_by_settings(workflow, study.protocol)
     return workflow
 
 

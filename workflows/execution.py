@@ -18,6 +18,7 @@ from nipype.pipeline import plugins
 from qsmprep.errors import RequestError
 from qsmprep.resources import Resources
 from qsmprep.workflows.pool import Pool, hush
+from qsmprep.workflows.sharing import MARK
 
 SENTENCE = re.compile(r"^\s*qsmprep\.errors\.\w+: (?P<text>.+)$", re.MULTILINE)
 LAST_ERROR = re.compile(r"^\s*(?P<text>\w[\w.]*(?:Error|Exception)\b.*)$", re.MULTILINE)
@@ -159,7 +160,7 @@ class Progress:
     def __call__(self, node, status: str) -> None:
         """Take note of what nipype tells about a node."""
         part, *steps = node.fullname.split(".")[1:] or [""]
-        if not steps or steps[-1] in self.QUIET or node.fullname in self.ended:
+        if not steps or MARK.sub("", steps[-1]) in self.QUIET or node.fullname in self.ended:
             return
         name = f"{self.names.get(part, part)}  {readable(steps)}"
         if status == "start":
@@ -182,7 +183,8 @@ class Progress:
 
 def readable(steps: list[str]) -> str:
     """Return a step of the graph in words, ``inversion_wf.invert`` as ``inversion: invert``."""
-    words = [step.removesuffix("_wf").strip("_").replace("_", " ") for step in steps]
+    plain = [MARK.sub("", step).removesuffix("_wf") for step in steps]
+    words = [step.strip("_").replace("_", " ") for step in plain]
     return ": ".join(words)
 
 

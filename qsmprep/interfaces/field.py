@@ -16,9 +16,12 @@ import numpy as np
 from qsmprep.geometry import Geometry
 from qsmprep.interfaces._nifti import load, load_echoes, load_mask, save_like
 from qsmprep.methods.echoes import OFFSETS
+from qsmprep.methods.echoes.bipolar import correct_bipolar
+from qsmprep.methods.echoes.fringes import open_fringes
 from qsmprep.methods.echoes.sign import judge_sign
 from qsmprep.methods.echoes.wrap import wrap
 from qsmprep.methods.field import FIELD_FITS
+from qsmprep.methods.field.noise import of_unknown_phase
 from qsmprep.methods.unwrapping import UNWRAPPERS
 from qsmprep.units import hz_to_ppm
 
@@ -30,8 +33,63 @@ class _EchoesInputSpec(BaseInterfaceInputSpec):
     params = traits.Dict(usedefault=True, desc="parameters of the algorithm")
 
 
-class _RemoveOffsetInputSpec(_EchoesInputSpec):
+class _PhaseInputSpec(_EchoesInputSpec):
     phase = File(exists=True, mandatory=True, desc="phase of every echo, rad, wrapped")
+
+
+class _CorrectBipolarOutputSpec(TraitedSpec):
+    phase = File(exists=True, desc="phase as if all echoes were read out in one direction")
+    facts = traits.Dict(desc="what was found: BipolarReadout")
+
+
+class CorrectBipolar(SimpleInterface):
+    """Recognise echoes read out in alternating directions, and make them alike."""
+
+    input_spec = _PhaseInputSpec
+    output_spec = _CorrectBipolarOutputSpec
+
+    def _run_interface(self, runtime):
+        phase, image = load_echoes(self.inputs.phase)
+        magnitude, _ = load_echoes(self.inputs.magnitude)
+        corrected, readout = correct_bipolar(
+            phase, magnitude, load_mask(self.inputs.mask), self.inputs.te
+        )
+        self._results["facts"] = {"BipolarReadout": asdict(readout)} if readout else {}
+        self._results["phase"] = self.inputs.phase
+        if corrected is not phase:
+            self._results["phase"] = save_like(
+                np.moveaxis(corrected, 0, -1), image, Path(runtime.cwd) / "phase.nii"
+            )
+        return runtime
+
+
+class _FindFringesOutputSpec(TraitedSpec):
+    fringes = File(exists=True, desc="voxels beside open fringes")
+    facts = traits.Dict(desc="what was found: OpenFringes")
+
+
+class FindFringes(SimpleInterface):
+    """Find the lines at which fringes end, and no unwrapping is right."""
+
+    input_spec = _PhaseInputSpec
+    output_spec = _FindFringesOutputSpec
+
+    def _run_interface(self, runtime):
+        phase, image = load_echoes(self.inputs.phase)
+        magnitude, _ = load_echoes(self.inputs.magnitude)
+        near, count = open_fringes(
+            phase,
+            magnitude,
+            load_mask(self.inputs.mask),
+            self.inputs.te,
+            Geometry.from_affine(image.affine),
+        )
+        self._results["fringes"] = save_like(near, image, Path(runtime.cwd) / "fringes.nii")
+        self._results["facts"] = {"OpenFringes": {"lines": count, "voxels": int(near.sum())}}
+        return runtime
+
+
+class _RemoveOffsetInputSpec(_PhaseInputSpec):
     method = traits.Enum(*OFFSETS, mandatory=True, desc="algorithm")
 
 
@@ -90,6 +148,7 @@ class Unwrap(SimpleInterface):
 
 class _FitFieldInputSpec(_EchoesInputSpec):
     unwrapped = File(exists=True, mandatory=True, desc="unwrapped phase of every echo, rad")
+    fringes = File(exists=True, desc="voxels whose phase might be anything")
     method = traits.Enum(*FIELD_FITS, mandatory=True, desc="algorithm")
 
 
@@ -110,6 +169,8 @@ class FitField(SimpleInterface):
         field_hz, noise_hz = FIELD_FITS[self.inputs.method](
             unwrapped, magnitude, load_mask(self.inputs.mask), self.inputs.te, **self.inputs.params
         )
+        if isdefined(self.inputs.fringes):
+            noise_hz = of_unknown_phase(noise_hz, load_mask(self.inputs.fringes), self.inputs.te)
         for name, array in (("field", field_hz), ("noise", noise_hz)):
             self._results[name] = save_like(array, image, Path(runtime.cwd) / f"{name}.nii")
         return runtime

@@ -190,7 +190,7 @@ def _acquisition(stem: str, row: Mapping[str, object], pieces: list[Path]) -> di
         "reason": "" if reason == MISSING else reason,
         "found": bool(pieces),
         "facts": _facts(sidecar),
-        "notes": [plain(note) for note in sidecar.get("Notes", [])],
+        "notes": [plain(note) for note in [*sidecar.get("Notes", []), *_fringes(sidecar)]],
         "qc": [(name, plain(value)) for name, value in flatten(qc)],
         "figures": _figures(by_name),
         "tables": [
@@ -215,10 +215,22 @@ def _facts(sidecar: Mapping) -> list[tuple[str, str]]:
         ("Field strength", f"{plain(strength)} T" if strength else MISSING),
         ("Phase coding", plain(sidecar.get("PhaseCoding"))),
         ("Sign of the phase", plain(sidecar.get("PhaseSign"))),
+        ("Bipolar readout", plain(sidecar.get("BipolarReadout"))),
         ("Reference", _reference(sidecar.get("Reference"))),
         ("Convergence of the background", _convergence(sidecar.get("BackgroundConvergence"))),
         ("Convergence of the inversion", _convergence(sidecar.get("InversionConvergence"))),
         ("Protocol digest", plain(sidecar.get("GeneratedBy", {}).get("ProtocolDigest"))),
+    ]
+
+
+def _fringes(sidecar: Mapping) -> list[str]:
+    """Return a warning if fringes end inside the brain."""
+    found = sidecar.get("OpenFringes", {})
+    if not found.get("lines"):
+        return []
+    return [
+        f"Fringes end inside the brain, at {found['lines']} lines: coils were not combined well. "
+        f"Maps are not to be trusted in the {found['voxels']} voxels beside them"
     ]
 
 

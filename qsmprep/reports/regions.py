@@ -118,7 +118,7 @@ def region_dots(table: pd.DataFrame, reference: str, *, title: str = "") -> Figu
     """
     rows = select(table, "Chimap", reference)
     names = main_regions(rows)
-    figure, axes = _plot(names, title or f"Regional means, reference: {reference}")
+    figure, axes = plot_of(names, title or f"Regional means, reference: {reference}")
     for row in rows[rows["name"].isin(names)].to_dict("records"):
         _, colour, shift = _HEMISPHERES.get(str(row["hemisphere"]), _BOTH)
         axes.errorbar(
@@ -149,7 +149,7 @@ def cohort_dots(table: pd.DataFrame, reference: str, *, title: str = "") -> Figu
     """
     rows = bilateral(select(table, "Chimap", reference))
     names = main_regions(rows)
-    figure, axes = _plot(names, title or f"Regional means, reference: {reference}")
+    figure, axes = plot_of(names, title or f"Regional means, reference: {reference}")
     for place, name in enumerate(names):
         means = rows.loc[rows["name"] == name, "mean"].dropna().to_numpy(dtype=float)
         # Spread within the line in the order of the table, the same at every drawing.
@@ -167,9 +167,10 @@ def bilateral(table: pd.DataFrame) -> pd.DataFrame:
     return table[table["hemisphere"].isin(["B", "M"])]
 
 
-def _plot(names: list[str], title: str) -> tuple[Figure, Axes]:
-    """Return an empty plot with a line per region, the first on top."""
-    figure = Figure(figsize=(5.2, 1.6 + 0.36 * max(len(names), 1)), layout="constrained")
+def plot_of(names: list[str], title: str, *, per_region: int = 1) -> tuple[Figure, Axes]:
+    """Return an empty plot with room for some lines per region, the first region on top."""
+    line = 0.24 + 0.12 * per_region
+    figure = Figure(figsize=(5.2, 1.6 + line * max(len(names), 1)), layout="constrained")
     axes = figure.add_subplot()
     axes.set_title(title, fontsize=11, loc="left")
     axes.set_yticks(range(len(names)), [name.replace("-", " ") for name in names])

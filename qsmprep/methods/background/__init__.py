@@ -20,9 +20,9 @@ from qsmprep.methods.background.sharp import sharp
 from qsmprep.methods.background.vsharp import vsharp
 
 BACKGROUND_REMOVALS: dict[str, Callable[..., Any]] = {
-    "vsharp": vsharp,
     "joint": joint,
     "pdf": pdf,
+    "vsharp": vsharp,
     "lbv": lbv,
     "sharp": sharp,
     "resharp": resharp,

@@ -8,6 +8,12 @@ offset`` in a module of its own, listed below.
 from collections.abc import Callable
 from typing import Any
 
+from qsmprep.methods.echoes.none import no_offset
 from qsmprep.methods.echoes.offset import mcpc3ds
+from qsmprep.methods.echoes.polynomial import polynomial
 
-OFFSETS: dict[str, Callable[..., Any]] = {"mcpc3ds": mcpc3ds}
+OFFSETS: dict[str, Callable[..., Any]] = {
+    "mcpc3ds": mcpc3ds,
+    "polynomial": polynomial,
+    "none": no_offset,
+}

@@ -8,6 +8,10 @@ An algorithm is a function ``f(unwrapped, magnitude, mask, te, *, <parameters>) 
 from collections.abc import Callable
 from typing import Any
 
+from qsmprep.methods.field.nonlinear import nonlinear_field
 from qsmprep.methods.field.weighted import weighted_field
 
-FIELD_FITS: dict[str, Callable[..., Any]] = {"weighted": weighted_field}
+FIELD_FITS: dict[str, Callable[..., Any]] = {
+    "weighted": weighted_field,
+    "nonlinear": nonlinear_field,
+}

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 from array_api_compat import array_namespace
 
 from qsmprep.methods.echoes.wrap import wrap
-from qsmprep.methods.statistics import median_in
+from qsmprep.methods.field.noise import disagreement, image_noise, image_noise_alone
 from qsmprep.units import phase_to_hz
 
 
@@ -49,28 +47,14 @@ def weighted_field(unwrapped, magnitude, mask, te):
     safe = xp.where(seen, information, xp.ones_like(information))
     rate = xp.where(seen, numerator / safe, 0.0)
 
-    residuals = [wrap(unwrapped[e, ...] - rate * t) for e, t in enumerate(te)]
-    misfit = sum(w * r**2 for w, r in zip(power, residuals, strict=True))
-    disagreement = xp.ones_like(rate)
+    misfit = sum(
+        w * wrap(unwrapped[e, ...] - rate * t) ** 2
+        for e, (w, t) in enumerate(zip(power, te, strict=True))
+    )
     if len(te) > 1:
-        sigma = math.sqrt(median_in(misfit, seen) / _median_chi2(len(te) - 1))
-        root = xp.sqrt(misfit / xp.where(seen, sum(power), xp.ones_like(safe)))
-        scale = 3 * 1.4826 * median_in(root, seen)
-        if scale > 0:
-            disagreement = xp.where(root > scale, (root / scale) ** 2, disagreement)
+        sigma = image_noise(misfit, seen, len(te) - 1)
+        factor = disagreement(misfit, sum(power), seen)
     else:
-        sigma = _noise_of(magnitude[0, ...], seen)
-    noise = xp.where(seen, sigma / xp.sqrt(safe) * disagreement, 0.0)
+        sigma, factor = image_noise_alone(magnitude[0, ...], seen), xp.ones_like(rate)
+    noise = xp.where(seen, sigma / xp.sqrt(safe) * factor, 0.0)
     return phase_to_hz(rate, 1.0), phase_to_hz(noise, 1.0)  # both in rad/s so far
-
-
-def _median_chi2(degrees: int) -> float:
-    """Return the median of the chi-square distribution (Wilson and Hilferty, 1931)."""
-    return degrees * (1 - 2 / (9 * degrees)) ** 3
-
-
-def _noise_of(magnitude, seen) -> float:
-    """Return the noise of a single image from differences of next-but-one neighbours."""
-    xp = array_namespace(magnitude)
-    second = magnitude - 0.5 * (xp.roll(magnitude, 1, axis=0) + xp.roll(magnitude, -1, axis=0))
-    return 1.4826 * median_in(xp.abs(second), seen) / math.sqrt(1.5)

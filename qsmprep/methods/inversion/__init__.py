@@ -13,12 +13,14 @@ from typing import Any
 
 from qsmprep.methods.inversion.fansi import fansi
 from qsmprep.methods.inversion.hdqsm import hdqsm
+from qsmprep.methods.inversion.ilsqr import ilsqr
 from qsmprep.methods.inversion.medi import medi
 from qsmprep.methods.inversion.medi0 import medi0
 from qsmprep.methods.inversion.ndi import ndi
 from qsmprep.methods.inversion.rts import rts
 from qsmprep.methods.inversion.sfcr import sfcr
 from qsmprep.methods.inversion.sfcr0 import sfcr0
+from qsmprep.methods.inversion.tgv import tgv
 from qsmprep.methods.inversion.tikhonov import tikhonov
 from qsmprep.methods.inversion.tkd import tkd
 from qsmprep.methods.inversion.tsvd import tsvd
@@ -35,6 +37,8 @@ INVERSIONS: dict[str, Callable[..., Any]] = {
     "rts": rts,
     "tv": tv,
     "fansi": fansi,
+    "tgv": tgv,
+    "ilsqr": ilsqr,
     "ndi": ndi,
     "tikhonov": tikhonov,
     "tsvd": tsvd,

@@ -8,7 +8,7 @@ from qsmprep.methods.box import Box
 from qsmprep.methods.differences import gradient, laplacian_spectrum, weighted_laplacian
 from qsmprep.methods.dipole import dipole_kernel
 from qsmprep.methods.fft import irfftn, rfftn
-from qsmprep.methods.inversion.inconsistency import inconsistency
+from qsmprep.methods.inversion.inconsistency import relative_inconsistency
 from qsmprep.methods.inversion.tkd import MARGIN
 from qsmprep.methods.inversion.weights import face_weights
 from qsmprep.methods.solvers import Convergence, conjugate_gradient, relative_change
@@ -16,8 +16,8 @@ from qsmprep.methods.solvers import Convergence, conjugate_gradient, relative_ch
 SMOOTHING = 1e-6
 """Added to squared gradients before their root is taken, (rad/mm)²; Cornell's."""
 
-TYPICAL = 0.002
-"""Inconsistency of a field, ppm, at which an adaptive fidelity is the one given."""
+CLEAN = 0.003
+"""Relative inconsistency of a field up to which an adaptive fidelity is the one given."""
 
 
 def medi(
@@ -61,8 +61,8 @@ def medi(
     fidelity
         Weight of the data, :math:`\lambda`, relative, at the scale of phase given below.
     adaptive
-        Whether the fidelity is divided by the square of the field's inconsistency over 2 ppb, so
-        that one setting serves fields of any quality; Cornell's is fixed.
+        Whether the fidelity falls in proportion where more than 0.3 % of the field's power fits no
+        susceptibility, so that one setting serves fields of any quality; Cornell's is fixed.
     edge_fraction
         Share of the voxel faces in the mask that count as edges, relative to all. Cornell's
         percentage of 0.9 is of voxels, each of which has three.
@@ -127,8 +127,7 @@ def solve(
     inside, local = box.cut(mask), box.cut(xp.where(mask, field, 0.0)) * phase_scale
     ones = xp.astype(inside, local.dtype)
     if adaptive:
-        level = inconsistency(local, inside, geometry) / phase_scale
-        fidelity = fidelity * (TYPICAL / level) ** 2 if level else fidelity
+        fidelity /= max(relative_inconsistency(local, inside, geometry) / CLEAN, 1)
     kernel = dipole_kernel(local, geometry)
     faces = face_weights(box.cut(magnitude), inside, geometry, edge_fraction, 0.0)
     weight = mean_normalised(box.cut(noise), inside)

@@ -52,7 +52,8 @@ def medi0(
     csf_weight
         Weight of the evenness of fluid, relative.
     adaptive
-        Whether the fidelity is divided by the square of the field's inconsistency over 2 ppb.
+        Whether the fidelity falls in proportion where more than 0.3 % of the field's power fits no
+        susceptibility.
     edge_fraction
         Share of the voxel faces in the mask that count as edges, relative to all.
     merit
