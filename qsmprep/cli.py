@@ -100,6 +100,10 @@ def _add_resources(group) -> None:
         help="memory of all together; K, M, G and T are understood (default: nine tenths)",
     )  # fmt: skip
     group.add_argument(
+        "--device", choices=["cpu", "cuda"],
+        help="what background removal and inversion compute on (default: cpu)",
+    )  # fmt: skip
+    group.add_argument(
         "-w", *_both("work-dir"), type=Path, default=Path("work"), metavar="DIR",
         help="intermediate results; a second run goes on from there (default: ./work)",
     )  # fmt: skip
@@ -293,7 +297,7 @@ def _resources(options: argparse.Namespace):
         raise RequestError(f"{work_dir}: the work folder lies in the dataset; give another by -w")
     given = {
         name: value
-        for name in ("nprocs", "omp_nthreads", "mem_mb")
+        for name in ("nprocs", "omp_nthreads", "mem_mb", "device")
         if (value := getattr(options, name)) is not None
     }
     return replace(Resources.of_machine(work_dir), **given)

@@ -22,12 +22,16 @@ class Resources:
         Threads of each.
     mem_mb
         Memory of all together, MB.
+    device
+        What background removal and inversion compute on, ``cpu`` or ``cuda``; results differ by
+        rounding alone.
     """
 
     work_dir: Path
     nprocs: int = 1
     omp_nthreads: int = 1
     mem_mb: int = 0
+    device: str = "cpu"
 
     @classmethod
     def of_machine(cls, work_dir: Path) -> Resources:

@@ -90,6 +90,10 @@ def run_participants(request: Request) -> int:
     if not plan.acquisitions:
         raise RequestError(_nothing_to_do(request, plan))
     _set_environment(request.resources)
+    if request.resources.device != "cpu":
+        from qsmprep.interfaces._device import check_device
+
+        check_device(request.resources.device)
     if request.plugin:
         from qsmprep.workflows.execution import check_plugin
 
@@ -262,7 +266,9 @@ def _execute(
 
     logs = request.out_dir / "logs"
     configure(logs, request.stop_on_first_crash)
-    study = Study(request.bids_dir, request.out_dir, request.protocol, atlas)
+    study = Study(
+        request.bids_dir, request.out_dir, request.protocol, atlas, request.resources.device
+    )
     workflow = build(study, plan.acquisitions, work_dir)
     if request.write_graph:
         draw_graph(workflow, logs / "graph.svg")

@@ -42,6 +42,7 @@ def build(study: Study, acquisitions: tuple[Acquisition, ...], work_dir: Path) -
     for acquisition in acquisitions:
         graph = build_acquisition(study, acquisition)
         _declare_memory(graph, _acquisition_gb(acquisition))
+        _choose_device(graph, study.device)
         workflow.add_nodes([graph])
         anatomy = acquisition.t1w
         if anatomy is None or study.atlas is None:
@@ -371,3 +372,10 @@ def _acquisition_gb(acquisition: Acquisition) -> float:
 def _declare_memory(graph: pe.Workflow, gigabytes: float) -> None:
     for name in graph.list_node_names():
         graph.get_node(name)._mem_gb = gigabytes
+
+
+def _choose_device(graph: pe.Workflow, device: str) -> None:
+    for name in graph.list_node_names():
+        node = graph.get_node(name)
+        if "device" in node.inputs.copyable_trait_names():
+            node.inputs.device = device

@@ -28,12 +28,15 @@ class Study:
         All settings.
     atlas
         Labelled heads, or None for maps without regions.
+    device
+        What background removal and inversion compute on.
     """
 
     bids_dir: Path
     out_dir: Path
     protocol: Protocol
     atlas: Atlas | None
+    device: str = "cpu"
 
     @property
     def regions(self) -> list[tuple[int, str, str]]:

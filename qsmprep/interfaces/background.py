@@ -12,6 +12,7 @@ from nipype.interfaces.base import (
 )
 
 from qsmprep.geometry import Geometry
+from qsmprep.interfaces._device import DEVICES, to_device, to_host
 from qsmprep.interfaces._nifti import load, load_mask, save_like
 from qsmprep.methods.background import BACKGROUND_REMOVALS
 from qsmprep.protocol import needed_arrays
@@ -23,6 +24,7 @@ class _RemoveBackgroundInputSpec(BaseInterfaceInputSpec):
     noise = File(exists=True, mandatory=True, desc="standard deviation of the field, ppm")
     method = traits.Enum(*BACKGROUND_REMOVALS, mandatory=True, desc="algorithm")
     params = traits.Dict(usedefault=True, desc="its parameters")
+    device = traits.Enum(*DEVICES, usedefault=True, nohash=True, desc="what computes")
 
 
 class _RemoveBackgroundOutputSpec(TraitedSpec):
@@ -40,16 +42,17 @@ class RemoveBackground(SimpleInterface):
     def _run_interface(self, runtime):
         field, image = load(self.inputs.field)
         remove = BACKGROUND_REMOVALS[self.inputs.method]
+        needed = {name: load(getattr(self.inputs, name))[0] for name in needed_arrays(remove)}
         local, valid, *convergence = remove(
-            field,
-            load_mask(self.inputs.mask),
+            to_device(field, self.inputs.device),
+            to_device(load_mask(self.inputs.mask), self.inputs.device),
             Geometry.from_affine(image.affine),
-            **{name: load(getattr(self.inputs, name))[0] for name in needed_arrays(remove)},
+            **{name: to_device(array, self.inputs.device) for name, array in needed.items()},
             **self.inputs.params,
         )
         for name, array in (("local", local), ("mask", valid)):
             path = Path(runtime.cwd) / f"{name}.nii.gz"
-            self._results[name] = save_like(array, image, path)
+            self._results[name] = save_like(to_host(array), image, path)
         self._results["facts"] = (
             {"BackgroundConvergence": asdict(convergence[0])} if convergence else {}
         )

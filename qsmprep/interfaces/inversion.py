@@ -14,6 +14,7 @@ from nipype.interfaces.base import (
 
 from qsmprep.errors import InputError
 from qsmprep.geometry import Geometry
+from qsmprep.interfaces._device import DEVICES, to_device, to_host
 from qsmprep.interfaces._nifti import load, load_mask, save_like
 from qsmprep.methods.inversion import INVERSIONS
 from qsmprep.methods.referencing import central_csf
@@ -28,6 +29,7 @@ class _InvertInputSpec(BaseInterfaceInputSpec):
     r2star = File(exists=True, desc="R2*, 1/s; shows the fluid some algorithms call zero")
     method = traits.Enum(*INVERSIONS, mandatory=True, desc="algorithm")
     params = traits.Dict(usedefault=True, desc="its parameters")
+    device = traits.Enum(*DEVICES, usedefault=True, nohash=True, desc="what computes")
 
 
 class _InvertOutputSpec(TraitedSpec):
@@ -45,15 +47,16 @@ class Invert(SimpleInterface):
         field, image = load(self.inputs.field)
         invert = INVERSIONS[self.inputs.method]
         mask, geometry = load_mask(self.inputs.mask), Geometry.from_affine(image.affine)
+        needed = {name: self._array(name, mask, geometry) for name in needed_arrays(invert)}
         result = invert(
-            field,
-            mask,
+            to_device(field, self.inputs.device),
+            to_device(mask, self.inputs.device),
             geometry,
-            **{name: self._array(name, mask, geometry) for name in needed_arrays(invert)},
+            **{name: to_device(array, self.inputs.device) for name, array in needed.items()},
             **self.inputs.params,
         )
         chi, convergence = result if isinstance(result, tuple) else (result, None)
-        self._results["chi"] = save_like(chi, image, Path(runtime.cwd) / "chi.nii.gz")
+        self._results["chi"] = save_like(to_host(chi), image, Path(runtime.cwd) / "chi.nii.gz")
         self._results["facts"] = (
             {"InversionConvergence": asdict(convergence)} if convergence else {}
         )

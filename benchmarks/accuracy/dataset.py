@@ -1,15 +1,7 @@
-"""
-Run qsmprep on a dataset with known truth, and print how close it comes.
-
-    python benchmarks/accuracy.py BIDS_DIR OUTPUT_DIR --atlas ATLAS [-w WORK_DIR]
-
-The dataset holds ``derivatives/truth`` as ``qsmprep-simulate`` writes it. The last table compares
-four codings of one simulated head. Results that lie in the output folder are used again.
-"""
+"""A dataset with known truth, whole chain: fields, maps and nuclei, per protocol."""
 
 from __future__ import annotations
 
-import argparse
 from itertools import combinations
 import json
 from pathlib import Path
@@ -46,11 +38,14 @@ LABELS = {
 """True labels of datasets that bring no look-up table, by the scheme their truth names."""
 
 
-def run(bids_dir: Path, out_dir: Path, atlas: str, work_dir: Path) -> None:
+def run(
+    bids_dir: Path, out_dir: Path, atlas: str, work_dir: Path, protocol: str = "consensus"
+) -> None:
     """Run the participant level, unless its results are there."""
     if (out_dir / "status.tsv").exists():
         return
     command = [bids_dir, out_dir, "participant", "--atlas", atlas, "-w", work_dir]
+    command += ["--protocol", protocol]
     if status := qsmprep([str(word) for word in command]):
         sys.exit(status)
 
@@ -158,16 +153,10 @@ def compare_codings(folder: Path) -> str:
     return "\n".join(lines)
 
 
-def main() -> int:
-    """Run, compare and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
-    parser.add_argument("bids_dir", type=Path)
-    parser.add_argument("out_dir", type=Path)
-    parser.add_argument("--atlas", required=True)
-    parser.add_argument("-w", "--work-dir", type=Path, default=Path("work"))
-    options = parser.parse_args()
-    run(options.bids_dir, options.out_dir, options.atlas, options.work_dir)
-    table = compare(options.bids_dir, options.out_dir)
+def report(bids_dir: Path, out_dir: Path, atlas: str, work_dir: Path) -> pd.DataFrame:
+    """Run the default protocol with automatic labels, and print how it fares."""
+    run(bids_dir, out_dir, atlas, work_dir)
+    table = compare(bids_dir, out_dir)
     with pd.option_context("display.width", 200, "display.float_format", "{:.4g}".format):
         print("regions in ppb against the whole brain, left and right together")
         print(table.to_string(), "\n")
@@ -178,9 +167,30 @@ def main() -> int:
                 table.loc[f"putamen {kind}", visits[1]] - table.loc[f"putamen {kind}", visits[0]]
             )
             print(f"putamen of sub-1001, second session less first, {kind}: {change:+.1f} ppb")
-    print("\n" + compare_codings(options.work_dir / "codings"))
-    return 0
+    return table
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def protocols(bids_dir: Path, folder: Path, names: list[str], work_dir: Path) -> pd.DataFrame:
+    """Return the figures of every protocol, without an atlas, a row per acquisition."""
+    rows = []
+    for protocol in names:
+        out_dir = folder / protocol
+        run(bids_dir, out_dir, "none", work_dir, protocol)
+        for visit, table in truth_tables(bids_dir).items():
+            stem = table.with_name(table.name.removesuffix("_regions.tsv"))
+            figures = measure(stem, out_dir / stem.relative_to(bids_dir / "derivatives/truth"))
+            errors = [
+                abs(figures[f"{n} measured, true labels"] - figures[f"{n} true"]) for n in NUCLEI
+            ]
+            rows.append(
+                {
+                    "protocol": protocol,
+                    "acquisition": " ".join(label for label in visit if label != "n/a"),
+                    "χ NRMSE %": figures["χ NRMSE %"],
+                    "χ correlation": figures["χ correlation"],
+                    "coverage": figures["coverage"],
+                    "worst nucleus, ppb": max(errors),
+                }
+            )
+            print(rows[-1], flush=True)
+    return pd.DataFrame(rows)
