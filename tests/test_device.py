@@ -57,7 +57,8 @@ def test_the_device_changes_where_not_what(tmp_path, elsewhere, files, interface
 
     here = run("cpu")
     assert not elsewhere
-    np.testing.assert_allclose(run("cuda"), here, atol=1e-4)
+    # Rounding may end an iteration one step earlier, which the stopping rule takes for equal.
+    np.testing.assert_allclose(run("cuda"), here, atol=1e-3)
     assert set(elsewhere) == {"cuda"}
 
 

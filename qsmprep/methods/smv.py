@@ -35,12 +35,17 @@ def sphere_spectrum(like, geometry: Geometry, radius: float):
         the sphere is symmetric.
     """
     xp = array_namespace(like)
-    weights = sphere_weights(geometry.voxel_size, radius)
-    reach = [n // 2 for n in weights.shape]
-    sphere = np.zeros(like.shape)
-    indices = [np.arange(-r, r + 1) % n for r, n in zip(reach, like.shape, strict=True)]
-    np.add.at(sphere, np.ix_(*indices), weights)
-    return xp.real(rfftn(xp.asarray(sphere, dtype=like.dtype, device=device(like))))
+    spectrum = sphere_weights(geometry.voxel_size, radius)
+    spectrum = xp.asarray(spectrum, dtype=like.dtype, device=device(like))
+    # Being symmetric, the sphere needs cosines only, and those of its few voxels: a fifth of the
+    # time of a transform.
+    ends = (like.shape[0], like.shape[1], like.shape[2] // 2 + 1)
+    for n, end in zip(like.shape, ends, strict=True):
+        reach = spectrum.shape[0] // 2
+        angles = 2 * np.pi / n * np.outer(np.arange(-reach, reach + 1), np.arange(end))
+        cosines = xp.asarray(np.cos(angles), dtype=like.dtype, device=device(like))
+        spectrum = xp.tensordot(spectrum, cosines, axes=((0,), (0,)))  # the axis becomes the last
+    return spectrum
 
 
 class SphericalMean:

@@ -45,7 +45,7 @@ def draw(table: pd.DataFrame, protocols: Sequence[str]) -> Figure:
                       alpha=0.4, markersize=4, mew=0)  # fmt: skip
             if means.size:
                 axes.plot(means.mean(), place + shift, marker, color=colour, markersize=7)
-    axes.set_xlabel("χ (ppb); large: mean of all acquisitions, small: each of them")
+    axes.set_xlabel("χ (ppb): mean, and each acquisition")
     handles = [
         Line2D([], [], marker=MARKERS[n % len(MARKERS)], color=COLOURS[n % len(COLOURS)],
                linestyle="", label=protocol)

@@ -124,13 +124,15 @@ def minimise_variation(
     convergence : Convergence
     """
     split = GradientSplit(costs / penalty, geometry)
-    # The constant keeps the mean, which no field shows, from being divided by zero.
     normal = fidelity.normal + penalty * laplacian_spectrum(start, geometry) + (damping + 1e-8)
+    # No field shows the mean; divided by next to nothing, it would be rounding made large.
+    normal[0, 0, 0] = 1.0
+    inverse = 1 / normal
     chi, change, iteration = start, float("inf"), 0
     while iteration < max_iterations and change > tolerance:
         iteration += 1
         previous = chi
-        chi_k = (fidelity.right - penalty * rfftn(split(chi))) / normal
+        chi_k = (fidelity.right - penalty * rfftn(split(chi))) * inverse
         fidelity.update(chi_k)
         chi = irfftn(chi_k, start.shape)
         change = relative_change(chi, previous, inside)

@@ -133,7 +133,7 @@ def _inner_faces(inside, dtype):
 def _falling(values, inside, quantiles):
     """Return a ramp from 1 at the lower of two quantiles to 0 at the upper, 0 outside."""
     xp = array_namespace(values)
-    ranked = xp.sort(values[inside])
+    ranked = xp.sort(values[inside], stable=False)
     low, high = (float(ranked[int(q * (ranked.shape[0] - 1))]) for q in quantiles)
     ramp = (high - values) / (high - low) if high > low else xp.ones_like(values)
     return xp.where(inside, xp.clip(ramp, 0.0, 1.0), xp.zeros_like(values))

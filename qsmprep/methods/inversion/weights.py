@@ -36,7 +36,8 @@ def face_weights(magnitude, inside, geometry, fraction: float, weight: float):
     """Return the cost of each voxel face, from 1 down to `weight` on the strongest `fraction`."""
     xp = array_namespace(magnitude, inside)
     steepness = xp.abs(gradient(magnitude, geometry))
-    ranked = xp.sort(xp.concat([steepness[a, ...][inside] for a in range(3)]))
+    values = xp.concat([steepness[a, ...][inside] for a in range(3)])
+    ranked = xp.sort(values, stable=False)  # a stable sort takes twenty times as long
     threshold = ranked[min(int((1 - fraction) * ranked.shape[0]), ranked.shape[0] - 1)]
     # A ramp, not a step, or rounding of the magnitude would turn edges on and off.
     ramp = xp.clip(2 * steepness / threshold - 1.5, 0.0, 1.0) if threshold > 0 else steepness

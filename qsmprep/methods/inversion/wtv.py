@@ -114,6 +114,9 @@ def wtv(
     # to alpha, so that the result scales with the field.
     mu = PENALTY * regularisation
     normal = kernel**2 + mu * laplacian_spectrum(local, geometry) + (ridge + 1e-8)
+    # No field shows the mean; divided by next to nothing, it would be rounding made large.
+    normal[0, 0, 0] = 1.0
+    inverse = 1 / normal
     split = GradientSplit(faces * (alpha / mu), geometry)
 
     chi = xp.zeros_like(local)
@@ -125,7 +128,7 @@ def wtv(
     while iteration < max_iterations and change > tolerance:
         iteration += 1
         previous = chi
-        chi_k = (kernel * rfftn(predicted - predicted_dual) - mu * rfftn(spread)) / normal
+        chi_k = (kernel * rfftn(predicted - predicted_dual) - mu * rfftn(spread)) * inverse
         field_chi = irfftn(kernel * chi_k, box.shape)
         chi = irfftn(chi_k, box.shape)
         spread = split(chi)
