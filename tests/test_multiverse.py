@@ -11,20 +11,14 @@ from runs import CHI, load
 
 from qsmprep import cli
 from qsmprep.group.multiverse import compare
+from qsmprep.protocol import Protocol
 from qsmprep.reports.multiverse import draw
-
-CUSTOM = """\
-[relaxometry]
-method = "log_linear"
-[inversion]
-method = "tikhonov"
-"""
 
 
 @pytest.fixture
 def custom(tmp_path):
     path = tmp_path / "mine.toml"
-    path.write_text(CUSTOM)
+    path.write_text(Protocol.read("consensus", ["inversion.method=tikhonov"]).to_toml())
     return path
 
 

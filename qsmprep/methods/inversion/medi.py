@@ -19,6 +19,9 @@ SMOOTHING = 1e-6
 CLEAN = 0.003
 """Relative inconsistency of a field up to which an adaptive fidelity is the one given."""
 
+LEAST = 1 / 30
+"""Of the fidelity given, what an adaptive one falls to at most."""
+
 
 def medi(
     field,
@@ -62,7 +65,8 @@ def medi(
         Weight of the data, :math:`\lambda`, relative, at the scale of phase given below.
     adaptive
         Whether the fidelity falls in proportion where more than 0.3 % of the field's power fits no
-        susceptibility, so that one setting serves fields of any quality; Cornell's is fixed.
+        susceptibility, to a thirtieth at most, so that one setting serves fields of any
+        quality; Cornell's is fixed.
     edge_fraction
         Share of the voxel faces in the mask that count as edges, relative to all. Cornell's
         percentage of 0.9 is of voxels, each of which has three.
@@ -127,7 +131,8 @@ def solve(
     inside, local = box.cut(mask), box.cut(xp.where(mask, field, 0.0)) * phase_scale
     ones = xp.astype(inside, local.dtype)
     if adaptive:
-        fidelity /= max(relative_inconsistency(local, inside, geometry) / CLEAN, 1)
+        share = relative_inconsistency(local, inside, geometry)
+        fidelity *= max(LEAST, min(1, CLEAN / share)) if share else 1
     kernel = dipole_kernel(local, geometry)
     faces = face_weights(box.cut(magnitude), inside, geometry, edge_fraction, 0.0)
     weight = mean_normalised(box.cut(noise), inside)
