@@ -101,7 +101,7 @@ def _add_resources(group) -> None:
     )  # fmt: skip
     group.add_argument(
         "--device", choices=["cpu", "cuda"],
-        help="what background removal and inversion compute on (default: cpu)",
+        help="what background removal and inversion compute on, up to rounding (default: cpu)",
     )  # fmt: skip
     group.add_argument(
         "-w", *_both("work-dir"), type=Path, default=Path("work"), metavar="DIR",
@@ -242,7 +242,8 @@ def _dispatch(options: argparse.Namespace, command: str) -> int:
 
     from qsmprep.multiverse import run_all, spread_out
 
-    return run_all(spread_out(requests), run, options.output_dir.absolute())
+    compare_in = None if options.dry_run else options.output_dir.absolute()
+    return run_all(spread_out(requests), run, compare_in)
 
 
 def _request(options: argparse.Namespace, command: str, protocol: str):

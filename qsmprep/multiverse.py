@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-import logging
 from pathlib import Path
 
 from qsmprep.bids.derivatives import replacing, write_json
 from qsmprep.bids.output import check_output_dir
 from qsmprep.errors import ProtocolError
 from qsmprep.request import Request, resolve
-
-log = logging.getLogger("qsmprep")
 
 TABLE = "multiverse_regions.tsv"
 
@@ -38,7 +35,9 @@ def spread_out(requests: Sequence[Request]) -> tuple[Request, ...]:
     return tuple(replace(r, out_dir=r.out_dir / r.protocol.name) for r in requests)
 
 
-def run_all(requests: Sequence[Request], run: Callable[[Request], int], out_dir: Path) -> int:
+def run_all(
+    requests: Sequence[Request], run: Callable[[Request], int], compare_in: Path | None
+) -> int:
     """
     Run the protocols one after the other, and lay their regions side by side.
 
@@ -50,8 +49,8 @@ def run_all(requests: Sequence[Request], run: Callable[[Request], int], out_dir:
         As `spread_out` returns them.
     run
         What to do with each.
-    out_dir
-        Where table and figure go.
+    compare_in
+        Where table and figure go; None makes none.
 
     Returns
     -------
@@ -63,16 +62,16 @@ def run_all(requests: Sequence[Request], run: Callable[[Request], int], out_dir:
         check_output_dir(request.out_dir, request.bids_dir, resolved.protocol.digest())
     status = 0
     for request in requests:
-        log.info("protocol %s, in %s", request.protocol.name, request.out_dir)
         status = max(status, int(run(request)))
         if status > 128:  # ended by a signal
             return status
-    _lay_side_by_side(requests, out_dir)
+    if compare_in is not None:
+        print(_lay_side_by_side(requests, compare_in))
     return status
 
 
-def _lay_side_by_side(requests: Sequence[Request], out_dir: Path) -> None:
-    """Write the table and the figure that compare the protocols, if there are regions."""
+def _lay_side_by_side(requests: Sequence[Request], out_dir: Path) -> str:
+    """Write the table and the figure that compare the protocols, and say where they are."""
     # Here, as they take a second to load that refusals and --help can do without.
     from qsmprep.group.multiverse import COLUMNS, compare
     from qsmprep.group.tables import join_regions
@@ -84,8 +83,7 @@ def _lay_side_by_side(requests: Sequence[Request], out_dir: Path) -> None:
         if (paths := sorted(request.out_dir.glob("sub-*/**/anat/*_regions.tsv")))
     }
     if len(tables) < 2:
-        log.info("no regions of two protocols to compare")
-        return
+        return "no regions of two protocols to compare"
     table = compare(tables)
     path = out_dir / TABLE
     with replacing(path) as temporary:
@@ -112,4 +110,4 @@ def _lay_side_by_side(requests: Sequence[Request], out_dir: Path) -> None:
     )
     with replacing(path.with_suffix(".svg")) as temporary:
         draw(table, list(tables)).savefig(temporary, format="svg")
-    log.info("regions of %s side by side: %s", ", ".join(tables), path)
+    return f"regions of {', '.join(tables)} side by side: {path}"

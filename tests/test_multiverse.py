@@ -81,6 +81,16 @@ def test_protocols_share_what_they_have_in_common(simulated, heads, qsmprep, com
     assert (run.out / "multiverse_regions.svg").read_text().count("putamen")
 
 
+def test_a_dry_run_plans_every_protocol_and_writes_nothing(simulated, tmp_path, capsys):
+    out = tmp_path / "out"
+    call = [str(simulated), str(out), "participant", "--atlas", "none", "--dry-run"]
+    assert cli.main([*call, "--protocol", "fast", "--protocol", "consensus"]) == 0
+    printed = capsys.readouterr().out
+    assert "protocol fast, digest" in printed
+    assert "protocol consensus, digest" in printed
+    assert not out.exists()
+
+
 @pytest.mark.parametrize(
     ("protocols", "sentence"),
     [
