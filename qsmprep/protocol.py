@@ -192,6 +192,12 @@ class Segmentation:
     ----------
     atlas
         Folder of the atlas, or ``none`` to make maps without regions.
+    route
+        Where an atlas of several heads meets the T1w: on the ``template``, to which each head is
+        aligned once for all participants, or ``pairwise``, every head with every T1w. An atlas of
+        one head is aligned to the T1w.
+    fusion
+        How several heads agree: ``joint`` label fusion, or the ``majority``.
     spacing
         Edge of a voxel in nonlinear registrations, mm.
     seed
@@ -199,6 +205,8 @@ class Segmentation:
     """
 
     atlas: str = ""
+    route: Literal["template", "pairwise"] = "template"
+    fusion: Literal["joint", "majority"] = "joint"
     spacing: float = 2.0
     seed: int = 1
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from enum import IntEnum
@@ -267,7 +267,12 @@ def _execute(
     logs = request.out_dir / "logs"
     configure(logs, request.stop_on_first_crash)
     study = Study(
-        request.bids_dir, request.out_dir, request.protocol, atlas, request.resources.device
+        request.bids_dir,
+        request.out_dir,
+        request.protocol,
+        atlas,
+        placed=_place(request, plan, atlas, work_dir),
+        device=request.resources.device,
     )
     workflow = build(study, plan.acquisitions, work_dir)
     if request.write_graph:
@@ -279,6 +284,27 @@ def _execute(
         crash_dir=logs,
         plugin=request.plugin,
         names={part.name_safe: part.key for part in parts},
+    )
+
+
+def _place(
+    request: Request, plan: Plan, atlas: Atlas | None, work_dir: Path
+) -> Mapping[str, Path]:
+    """Return the transforms of the atlas to the template, if the protocol goes that way."""
+    from qsmprep.workflows.atlas import place_atlas
+
+    settings = request.protocol.segmentation
+    needed = atlas and any(acquisition.t1w for acquisition in plan.acquisitions)
+    if not (atlas and needed and settings.route == "template" and len(atlas.members) > 1):
+        return {}
+    return place_atlas(
+        atlas,
+        seed=settings.seed,
+        spacing=settings.spacing,
+        folder=work_dir / "atlases",
+        resources=request.resources,
+        crash_dir=request.out_dir / "logs",
+        plugin=request.plugin,
     )
 
 

@@ -48,7 +48,8 @@ EXAMPLES = {
     "init_regions_wf": {"atlas": ATLAS},
     "init_relaxometry_wf": {"te": TE, "stage": PROTOCOL.relaxometry},
     "init_swi_wf": {"te": TE, "b0": 3.0, "swi": PROTOCOL.swi},
-    "init_segmentation_wf": {"atlas": ATLAS, "seed": 1},
+    "init_pairwise_segmentation_wf": {"atlas": ATLAS, "seed": 1},
+    "init_template_segmentation_wf": {"atlas": ATLAS, "placed": {"tpl-toy": Path(__file__)}},
     "init_two_pass_wf": {"background": PROTOCOL.background, "inversion": PROTOCOL.inversion},
 }
 BUILDERS = {

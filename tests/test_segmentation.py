@@ -8,23 +8,89 @@ import pytest
 from scipy import ndimage
 
 from qsmprep.bids.atlas import read_atlas
-from qsmprep.interfaces.registration import TemplateFiles
-from qsmprep.interfaces.segmentation import CarryLabels
-from qsmprep.methods.segmentation import labelled_brain, majority_vote
-from qsmprep.workflows.segmentation import init_segmentation_wf
+from qsmprep.interfaces.registration import SyN, TemplateFiles
+from qsmprep.interfaces.segmentation import AlignAtlas, FuseLabels
+from qsmprep.methods.segmentation import FUSIONS, labelled_brain
+from qsmprep.resources import Resources
+from qsmprep.workflows.atlas import place_atlas
+from qsmprep.workflows.execution import configure
+from qsmprep.workflows.segmentation import (
+    init_pairwise_segmentation_wf,
+    init_template_segmentation_wf,
+)
+
+
+def fused(method, segmentations, image=None, images=None):
+    shape = segmentations[0].shape
+    image = np.zeros(shape) if image is None else image
+    return FUSIONS[method](image, images or [image] * len(segmentations), segmentations)
 
 
 def test_the_majority_decides_and_ties_go_to_the_lowest():
     votes = np.array([[1, 1, 5, 0, 7], [1, 2, 5, 0, 9], [1, 2, 3, 4, 0], [1, 0, 3, 4, 2]])
-    labels, agreement = majority_vote(list(votes[:, :, None, None]))
-    assert labels.ravel().tolist() == [1, 2, 3, 0, 0]
-    assert agreement.ravel().tolist() == [1, 0.5, 0.5, 0.5, 0.25]
+    fusion = fused("majority", list(votes[:, :, None, None]))
+    assert fusion.labels.ravel().tolist() == [1, 2, 3, 0, 0]
+    assert fusion.confidence().ravel().tolist() == [1, 0.5, 0.5, 0.5, 0.25]
+    assert fusion.probability(9).ravel().tolist() == [0, 0, 0, 0, 0.25]
 
 
-def test_one_atlas_always_agrees_with_itself():
-    labels, agreement = majority_vote([np.arange(8).reshape(2, 2, 2)])
-    np.testing.assert_array_equal(labels, np.arange(8).reshape(2, 2, 2))
-    assert (agreement == 1).all()
+@pytest.mark.parametrize("method", FUSIONS)
+def test_one_atlas_always_agrees_with_itself(method):
+    fusion = fused(method, [np.arange(8).reshape(2, 2, 2)])
+    np.testing.assert_array_equal(fusion.labels, np.arange(8).reshape(2, 2, 2))
+    assert (fusion.confidence() == 1).all()
+
+
+def ball(shape, centre, radius):
+    return sum((i - c) ** 2 for i, c in zip(np.indices(shape), centre, strict=True)) < radius**2
+
+
+@pytest.fixture(scope="module")
+def shifted_balls():
+    """Return an image of a ball, atlases that show and label it elsewhere, and the truth."""
+    rng = np.random.default_rng(0)
+    shape, noise = (30, 28, 26), 0.1
+    truth = ball(shape, (15, 14, 13), 6)
+    places = [(17, 14, 13)] * 3 + [(15, 14, 12), (15, 15, 13)]  # three are wrong the same way
+    balls = [ball(shape, place, 6) for place in places]
+    image, *images = (
+        ndimage.gaussian_filter(body + rng.normal(0, noise, shape), 0.7)
+        for body in (truth, *balls)
+    )
+    return image, images, [5 * body.astype(int) for body in balls], 5 * truth.astype(int)
+
+
+def test_atlases_that_err_alike_do_not_outvote_the_image(shifted_balls):
+    image, images, labels, truth = shifted_balls
+    majority = overlap(fused("majority", labels).labels, truth, 5)
+    joint = overlap(fused("joint", labels, image, images).labels, truth, 5)
+    assert majority < 0.85  # the three that err agree with each other
+    assert joint > 0.95
+
+
+def test_joint_fusion_knows_neither_scale_nor_offset_of_an_image(shifted_balls):
+    image, images, labels, _ = shifted_balls
+    plain = fused("joint", labels, image, images)
+    scaled = fused("joint", labels, 300 * image + 40, [7 * image - 2 for image in images])
+    # rounding decides where two labels have equal parts of the votes
+    assert np.mean(plain.labels != scaled.labels) < 1e-3
+
+
+def test_parts_of_the_votes_are_probabilities(shifted_balls):
+    image, images, labels, _ = shifted_balls
+    for fusion in (fused("majority", labels), fused("joint", labels, image, images)):
+        parts = np.stack([fusion.probability(label) for label in (0, 5)])
+        np.testing.assert_allclose(parts.sum(0), 1, atol=1e-5)
+        np.testing.assert_array_equal(np.array([0, 5])[parts.argmax(0)], fusion.labels)
+        np.testing.assert_array_equal(parts.max(0), fusion.confidence())
+
+
+def test_a_structure_at_the_edge_of_the_volume_is_fused_too(shifted_balls):
+    image, images, labels, truth = (
+        [a[9:, 8:, 7:] for a in part] if isinstance(part, list) else part[9:, 8:, 7:]
+        for part in shifted_balls
+    )
+    assert overlap(fused("joint", labels, image, images).labels, truth, 5) > 0.93
 
 
 def test_the_brain_around_labels_is_closed_and_filled():
@@ -102,7 +168,7 @@ def test_labels_are_carried_the_same_way_every_time(template, participant, tmp_p
     results = []
     for run in ("a", "b"):
         (tmp_path / run).mkdir()
-        carried = CarryLabels(
+        aligned = AlignAtlas(
             t1w_brain=t1w,
             brain_mask=mask,
             atlas_t1w=atlas_t1w,
@@ -110,29 +176,88 @@ def test_labels_are_carried_the_same_way_every_time(template, participant, tmp_p
             spacing=4.0,
             seed=7,
         ).run(cwd=str(tmp_path / run))
+        carried = FuseLabels(
+            t1w_brain=t1w,
+            atlas_t1ws=[atlas_t1w],
+            atlas_dsegs=[atlas_dseg],
+            transforms=[aligned.outputs.transform],
+            indices=[37, 41],
+        ).run(cwd=str(tmp_path / run))
         results.append(nb.load(carried.outputs.dseg))
-    np.testing.assert_array_equal(results[0].get_fdata(), results[1].get_fdata())
+    dseg = results[0].get_fdata()
+    np.testing.assert_array_equal(dseg, results[1].get_fdata())
     assert results[0].get_data_dtype().kind == "i"
     np.testing.assert_allclose(results[0].affine, nb.load(t1w).affine, atol=1e-5)
-    assert set(np.unique(results[0].get_fdata())) <= {0, 2, 3, 37, 41, 42}
-    assert overlap(results[0].get_fdata(), truth, 37) > 0.8
+    assert set(np.unique(dseg)) <= {0, 2, 3, 37, 41, 42}
+    assert overlap(dseg, truth, 37) > 0.8
+    probseg = nb.load(carried.outputs.probseg)
+    np.testing.assert_allclose(probseg.affine, nb.load(t1w).affine, atol=1e-5)
+    np.testing.assert_array_equal(probseg.get_fdata()[..., 0] > 0.5, dseg == 37)
+    np.testing.assert_array_equal(probseg.get_fdata()[..., 1] > 0.5, dseg == 41)
 
 
-def test_several_heads_vote(template, participant, tmp_path):
-    t1w, mask, truth = participant
+@pytest.fixture(scope="module")
+def toy_atlas(template, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("atlas")
     for number in (1, 2):
-        head(template, number, tmp_path / f"atlas/sub-{number}/anat", f"sub-{number}")
-    (tmp_path / "atlas/dataset_description.json").write_text(json.dumps({"License": "CC0"}))
-    (tmp_path / "atlas/atlas-Toy_dseg.tsv").write_text(
+        head(template, number, folder / f"sub-{number}/anat", f"sub-{number}")
+    (folder / "dataset_description.json").write_text(json.dumps({"License": "CC0"}))
+    (folder / "atlas-Toy_dseg.tsv").write_text(
         "index\tname\themisphere\n2\twhite\tL\n41\twhite\tR\n3\tgrey\tL\n42\tgrey\tR\n37\tball\tL\n"
     )
-    wf = init_segmentation_wf(atlas=read_atlas(tmp_path / "atlas"), seed=7, spacing=4.0)
-    wf.base_dir = tmp_path
-    wf.inputs.inputnode.t1w_brain, wf.inputs.inputnode.brain_mask = t1w, mask
+    return read_atlas(folder)
+
+
+def run_and_check(wf, folder, truth):
+    wf.base_dir = folder
     wf.run()
-    folder = tmp_path / "segmentation_wf/fuse"
-    dseg = nb.load(folder / "dseg.nii.gz").get_fdata()
-    agreement = nb.load(folder / "agreement.nii.gz").get_fdata()
+    made = folder / "segmentation_wf/fuse"
+    dseg, confidence = (
+        nb.load(made / f"{name}.nii.gz").get_fdata() for name in ("dseg", "confidence")
+    )
     assert {label for label in (2, 41, 37) if overlap(dseg, truth, label) < 0.8} == set()
-    assert set(np.unique(agreement)) == {0.5, 1}
-    assert agreement[dseg == truth].mean() > agreement[dseg != truth].mean()
+    assert confidence[dseg == truth].mean() > confidence[dseg != truth].mean()
+
+
+def test_several_heads_are_aligned_to_the_participant(toy_atlas, participant, tmp_path):
+    t1w, mask, truth = participant
+    wf = init_pairwise_segmentation_wf(atlas=toy_atlas, seed=7, spacing=4.0)
+    wf.inputs.inputnode.t1w_brain, wf.inputs.inputnode.brain_mask = t1w, mask
+    run_and_check(wf, tmp_path, truth)
+
+
+def test_several_heads_meet_the_participant_on_the_template(
+    toy_atlas, template, participant, tmp_path
+):
+    t1w, mask, truth = participant
+    configure(tmp_path / "logs")
+
+    def place():
+        return place_atlas(
+            toy_atlas,
+            seed=7,
+            spacing=4.0,
+            folder=tmp_path / "atlases",
+            resources=Resources(nprocs=1, omp_nthreads=1, mem_mb=8000, work_dir=tmp_path),
+            crash_dir=tmp_path / "logs",
+            plugin={"plugin": "Linear"},
+        )
+
+    placed = place()
+    times = {path: path.stat().st_mtime_ns for path in placed.values()}
+    assert sorted(placed) == ["sub-1", "sub-2"]
+    assert {path: path.stat().st_mtime_ns for path in place().values()} == times  # once is enough
+    assert {path.parent for path in placed.values()} == set((tmp_path / "atlases").iterdir())
+    assert len(list(placed["sub-1"].parent.iterdir())) == 2  # and nothing is left behind
+    aligned = SyN(
+        fixed=template.t1w,
+        fixed_mask=template.mask,
+        moving=t1w,
+        moving_mask=mask,
+        spacing=4.0,
+        seed=7,
+    ).run(cwd=str(tmp_path))
+    wf = init_template_segmentation_wf(atlas=toy_atlas, placed=placed)
+    wf.inputs.inputnode.t1w_brain = t1w
+    wf.inputs.inputnode.template_to_t1w = aligned.outputs.fixed_to_moving
+    run_and_check(wf, tmp_path, truth)

@@ -25,7 +25,10 @@ from qsmprep.workflows.masking import init_masking_wf
 from qsmprep.workflows.referencing import init_referencing_wf
 from qsmprep.workflows.regions import init_regions_wf
 from qsmprep.workflows.relaxometry import init_relaxometry_wf
-from qsmprep.workflows.segmentation import init_segmentation_wf
+from qsmprep.workflows.segmentation import (
+    init_pairwise_segmentation_wf,
+    init_template_segmentation_wf,
+)
 from qsmprep.workflows.sharing import name_by_settings, name_of
 from qsmprep.workflows.study import Study, acquisition_sink, anatomy_sink, figure_sink
 from qsmprep.workflows.swi import init_swi_wf
@@ -82,14 +85,14 @@ def build_anatomy(study: Study, anatomy: Anatomy, atlas: Atlas) -> pe.Workflow:
     workflow = pe.Workflow(name=anatomy.name_safe)
     prepare = init_anatomy_wf(seed=settings.seed, spacing=settings.spacing)
     prepare.inputs.inputnode.t1w = str(anatomy.path)
-    segment = init_segmentation_wf(atlas=atlas, seed=settings.seed, spacing=settings.spacing)
+    segment = _segmentation(study, atlas)
     # Two sinks: tissues are of use without labels, and a sink waits for all of its inputs.
     save, save_labels = (anatomy_sink(study, anatomy, name) for name in ("save", "save_labels"))
 
     workflow.connect([
         (prepare, segment, [
-            ("outputnode.t1w_brain", "inputnode.t1w_brain"),
-            ("outputnode.brain_mask", "inputnode.brain_mask"),
+            (f"outputnode.{port}", f"inputnode.{port}")
+            for port in ("t1w_brain", "template_to_t1w" if study.placed else "brain_mask")
         ]),
         (prepare, save, [
             (f"outputnode.{port}", port)
@@ -98,10 +101,24 @@ def build_anatomy(study: Study, anatomy: Anatomy, atlas: Atlas) -> pe.Workflow:
                 "template_to_t1w",
             )
         ]),
-        (segment, save_labels, [("outputnode.dseg", "dseg")]),
+        (segment, save_labels, [
+            (f"outputnode.{port}", port) for port in ("dseg", "confidence", "probseg")
+        ]),
     ])  # fmt: skip
     name_by_settings(workflow, study.protocol)
     return workflow
+
+
+def _segmentation(study: Study, atlas: Atlas) -> pe.Workflow:
+    """Return the graph that labels a T1w by the route of the protocol."""
+    settings = study.protocol.segmentation
+    if study.placed:
+        return init_template_segmentation_wf(
+            atlas=atlas, placed=study.placed, fusion=settings.fusion
+        )
+    return init_pairwise_segmentation_wf(
+        atlas=atlas, seed=settings.seed, spacing=settings.spacing, fusion=settings.fusion
+    )
 
 
 def build_acquisition(study: Study, acquisition: Acquisition) -> pe.Workflow:

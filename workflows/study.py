@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from nipype.pipeline import engine as pe
@@ -28,6 +29,8 @@ class Study:
         All settings.
     atlas
         Labelled heads, or None for maps without regions.
+    placed
+        Where several labelled heads lie on the template: a transform for each, by its label.
     device
         What background removal and inversion compute on.
     """
@@ -36,6 +39,7 @@ class Study:
     out_dir: Path
     protocol: Protocol
     atlas: Atlas | None
+    placed: Mapping[str, Path] = field(default_factory=dict)
     device: str = "cpu"
 
     @property

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+import gzip
 from pathlib import Path
 from typing import cast
 import zlib
@@ -66,6 +68,31 @@ def save_like(array: np.ndarray, image: nb.Nifti1Image, path: str | Path) -> str
         code = int(image.header[f"{form}_code"]) or 1
         getattr(result, f"set_{form}")(image.affine, code=code)
     result.to_filename(path)
+    return str(path)
+
+
+def save_shares(
+    shares: Iterable[np.ndarray], count: int, image: nb.Nifti1Image, path: str | Path
+) -> str:
+    """
+    Write volumes of parts of one as a compressed 4D file, in steps of 1/255; return the path.
+
+    Volume by volume, because all labels of a fine image do not fit into memory.
+    """
+    header = nb.Nifti1Header()
+    header.set_data_dtype(np.uint8)
+    header.set_data_shape((*image.shape[:3], count))
+    header.set_slope_inter(1 / 255, 0)
+    header.set_xyzt_units("mm", "sec")
+    header["pixdim"][1:5] = [*image.header.get_zooms()[:3], 1]
+    for form in ("qform", "sform"):
+        code = int(image.header[f"{form}_code"]) or 1
+        getattr(header, f"set_{form}")(image.affine, code=code)
+    header["magic"], header["vox_offset"] = b"n+1", 352
+    with Path(path).open("wb") as raw, gzip.GzipFile("", "wb", 1, raw, mtime=0) as file:
+        file.write(header.binaryblock + bytes(4))
+        for share in shares:
+            file.write(np.rint(255 * share).astype(np.uint8).tobytes(order="F"))
     return str(path)
 
 

@@ -88,6 +88,8 @@ class SaveDerivatives(SimpleInterface):
                 sources=self.inputs.sources,
                 facts=facts,
             )
+            if port == "probseg":
+                metadata["LabelMap"] = [f"{name} {side}" for _, name, side in self.inputs.lookup]
             if port == "regions":
                 metadata |= {name: {"Description": text} for name, text in COLUMNS.items()}
             write_json(sidecar_path(target), metadata)

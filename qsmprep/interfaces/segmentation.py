@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+import os
 from pathlib import Path
 
 import nibabel as nb
@@ -11,11 +13,13 @@ from nipype.interfaces.base import (
     InputMultiObject,
     SimpleInterface,
     TraitedSpec,
+    isdefined,
     traits,
 )
+import numpy as np
 
 from qsmprep.geometry import Geometry
-from qsmprep.interfaces._nifti import load, load_labels, save_like
+from qsmprep.interfaces._nifti import load, load_labels, save_like, save_shares
 from qsmprep.interfaces.registration import (
     masked,
     resample,
@@ -24,37 +28,36 @@ from qsmprep.interfaces.registration import (
     to_ants,
     working_image,
 )
-from qsmprep.methods.segmentation import labelled_brain, majority_vote, stripped_brain
+from qsmprep.methods.segmentation import FUSIONS, Fusion, labelled_brain, stripped_brain
 
 
-class _CarryLabelsInputSpec(BaseInterfaceInputSpec):
-    t1w_brain = File(exists=True, mandatory=True, desc="participant's T1w inside the brain")
-    brain_mask = File(exists=True, mandatory=True, desc="participant's brain")
+class _AlignAtlasInputSpec(BaseInterfaceInputSpec):
+    t1w_brain = File(exists=True, mandatory=True, desc="T1w to align to, inside the brain")
+    brain_mask = File(exists=True, mandatory=True, desc="its brain")
     atlas_t1w = File(exists=True, mandatory=True, desc="T1w of the labelled head")
     atlas_dseg = File(exists=True, mandatory=True, desc="its labels")
     spacing = traits.Float(2.0, usedefault=True, desc="edge of a voxel during registration, mm")
     seed = traits.Int(mandatory=True, desc="seed of the registration's sampling")
 
 
-class _CarryLabelsOutputSpec(TraitedSpec):
-    dseg = File(exists=True, desc="labels on the grid of the participant's T1w")
+class _AlignAtlasOutputSpec(TraitedSpec):
+    transform = File(exists=True, desc="ITK composite transform that carries the head's images")
 
 
-class CarryLabels(SimpleInterface):
-    """Align a labelled head to a participant and bring its labels, in one interpolation."""
+class AlignAtlas(SimpleInterface):
+    """Align a labelled head to a participant or a template."""
 
-    input_spec = _CarryLabelsInputSpec
-    output_spec = _CarryLabelsOutputSpec
+    input_spec = _AlignAtlasInputSpec
+    output_spec = _AlignAtlasOutputSpec
 
     def _run_interface(self, runtime):
         ants = seeded_ants(self.inputs.seed)
         t1w, image = load(self.inputs.atlas_t1w)
-        dseg = load_labels(self.inputs.atlas_dseg)
         voxel_size = Geometry.from_affine(image.affine).voxel_size
         brain = stripped_brain(t1w, voxel_size)
         if brain is None:
-            brain = labelled_brain(dseg, voxel_size)
-        to_participant, _ = syn(
+            brain = labelled_brain(load_labels(self.inputs.atlas_dseg), voxel_size)
+        transform, inverse = syn(
             ants,
             masked(ants, self.inputs.t1w_brain, self.inputs.brain_mask, self.inputs.spacing),
             working_image(
@@ -65,38 +68,63 @@ class CarryLabels(SimpleInterface):
             ),
             str(Path(runtime.cwd) / "syn_"),
         )
-        reference = nb.Nifti1Image.from_filename(self.inputs.t1w_brain)
-        labels = resample(
-            ants,
-            to_ants(ants, dseg, image.affine),
-            reference,
-            [to_participant],
-            "nearestNeighbor",
-        )
-        path = Path(runtime.cwd) / "dseg.nii.gz"
-        self._results["dseg"] = save_like(labels, reference, path)
+        os.remove(inverse)  # as large as the transform, and nobody asks for it
+        self._results["transform"] = transform
         return runtime
 
 
 class _FuseLabelsInputSpec(BaseInterfaceInputSpec):
-    dsegs = InputMultiObject(File(exists=True), mandatory=True, desc="labels from each atlas")
+    t1w_brain = File(exists=True, mandatory=True, desc="participant's T1w inside the brain")
+    atlas_t1ws = InputMultiObject(File(exists=True), mandatory=True, desc="T1w of each head")
+    atlas_dsegs = InputMultiObject(File(exists=True), mandatory=True, desc="labels of each")
+    transforms = InputMultiObject(
+        File(exists=True), mandatory=True, desc="carries images of each head to the T1w, or part"
+    )
+    onward = File(exists=True, desc="carries them the rest of the way, the same for all")
+    method = traits.Enum(*FUSIONS, usedefault=True, desc="how the heads agree")
+    indices = traits.List(traits.Int, mandatory=True, desc="labels to give probabilities of")
 
 
 class _FuseLabelsOutputSpec(TraitedSpec):
-    dseg = File(exists=True, desc="labels of the majority")
-    agreement = File(exists=True, desc="part of the atlases that gave that label")
+    dseg = File(exists=True, desc="labels on the grid of the participant's T1w")
+    confidence = File(exists=True, desc="part of the votes that the label has")
+    probseg = File(exists=True, desc="part of the votes of each label, in their order")
 
 
 class FuseLabels(SimpleInterface):
-    """Let the atlases vote."""
+    """Bring the labels of all heads to a participant, in one interpolation, and fuse them."""
 
     input_spec = _FuseLabelsInputSpec
     output_spec = _FuseLabelsOutputSpec
 
     def _run_interface(self, runtime):
-        labels, agreement = majority_vote([load_labels(path) for path in self.inputs.dsegs])
-        image = nb.Nifti1Image.from_filename(self.inputs.dsegs[0])
-        for name, array in (("dseg", labels), ("agreement", agreement)):
-            path = Path(runtime.cwd) / f"{name}.nii.gz"
-            self._results[name] = save_like(array, image, path)
+        t1w, image = load(self.inputs.t1w_brain)
+        heads = list(self._carried(image))
+        fusion: Fusion = FUSIONS[self.inputs.method](
+            t1w, [head for head, _ in heads], [labels for _, labels in heads]
+        )
+        cwd = Path(runtime.cwd)
+        self._results["dseg"] = save_like(fusion.labels, image, cwd / "dseg.nii.gz")
+        self._results["confidence"] = save_like(
+            fusion.confidence(), image, cwd / "confidence.nii.gz"
+        )
+        shares = (fusion.probability(index) for index in self.inputs.indices)
+        self._results["probseg"] = save_shares(
+            shares, len(self.inputs.indices), image, cwd / "probseg.nii.gz"
+        )
         return runtime
+
+    def _carried(self, reference: nb.Nifti1Image) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield T1w and labels of each head on the participant's grid."""
+        ants = seeded_ants(0)
+        onward = [self.inputs.onward] if isdefined(self.inputs.onward) else []
+        heads = (self.inputs.atlas_t1ws, self.inputs.atlas_dsegs, self.inputs.transforms)
+        for t1w, dseg, transform in zip(*heads, strict=True):
+            carried = []
+            for path, interpolation in ((t1w, "linear"), (dseg, "nearestNeighbor")):
+                array, image = load(path)
+                moving = to_ants(ants, array, image.affine)
+                carried.append(
+                    resample(ants, moving, reference, [transform, *onward], interpolation)
+                )
+            yield carried[0], carried[1]

@@ -1,6 +1,9 @@
 """Segmentation: which voxels are brain, and which label several atlases agree on."""
 
-from qsmprep.methods.segmentation.fusion import majority_vote
+from collections.abc import Callable
+
+from qsmprep.methods.segmentation.fusion import Fusion, majority_vote
+from qsmprep.methods.segmentation.joint_fusion import joint_label_fusion
 from qsmprep.methods.segmentation.skull import (
     BRAIN_LITRES,
     labelled_brain,
@@ -8,4 +11,19 @@ from qsmprep.methods.segmentation.skull import (
     upper_centre,
 )
 
-__all__ = ["BRAIN_LITRES", "labelled_brain", "majority_vote", "stripped_brain", "upper_centre"]
+FUSIONS: dict[str, Callable[..., Fusion]] = {
+    "joint": joint_label_fusion,
+    "majority": majority_vote,
+}
+"""Ways to make one segmentation of several; the first is the default."""
+
+__all__ = [
+    "BRAIN_LITRES",
+    "FUSIONS",
+    "Fusion",
+    "joint_label_fusion",
+    "labelled_brain",
+    "majority_vote",
+    "stripped_brain",
+    "upper_centre",
+]
