@@ -191,7 +191,12 @@ class Segmentation:
     Parameters
     ----------
     atlas
-        Folder of the atlas, or ``none`` to make maps without regions.
+        Folder of the atlas, or name of one (``CerebrA`` and others of TemplateFlow,
+        ``desikan-killiany``, ``simulated``); empty takes the first that is found, ``none`` makes
+        maps without regions, ``precomputed`` takes labels made elsewhere.
+    lookup
+        What labels made elsewhere mean, if no table beside them says so: ``freesurfer``,
+        ``synthseg``, ``mricloud``, ``cerebra`` or a table.
     spacing
         Edge of a voxel in nonlinear registrations, mm.
     seed
@@ -199,6 +204,7 @@ class Segmentation:
     """
 
     atlas: str = ""
+    lookup: str = ""
     spacing: float = 2.0
     seed: int = 1
 
