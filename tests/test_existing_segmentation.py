@@ -117,6 +117,7 @@ def test_labels_of_a_t1w_may_lie_on_any_grid_of_its_world(bids, folder):
         ),
         ({"_dseg.nii.gz": {"values": (0.5,), "dtype": np.float32}}, "other than whole numbers"),
         ({"_dseg.nii.gz": {"values": (-1,)}}, "other than whole numbers"),
+        ({"_dseg.nii.gz": {"values": (np.nan,), "dtype": np.float32}}, "other than whole"),
         ({"_dseg.nii.gz": {"values": ()}}, "holds no label"),
     ],
 )

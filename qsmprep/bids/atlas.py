@@ -30,10 +30,9 @@ class AtlasMember:
     t1w
         T1w image.
     dseg
-        Labels, on the same grid unless `mask` is given.
+        Labels, on the same grid or one that `interfaces.atlas.prepare_atlas` brings there.
     mask
-        Brain. Where there is one, the files come from elsewhere, and
-        `interfaces.atlas.prepare_atlas` makes of them a T1w without skull and labels on its grid.
+        Brain, by which the same takes the skull off the T1w; none if there is nothing to take.
     """
 
     label: str

@@ -184,9 +184,10 @@ def _common_name(paths: Sequence[Path]) -> str:
 
 
 def _preferred(paths: Sequence[Path]) -> list[Path]:
-    """Return the segmentations of cortex and nuclei where there are others beside them."""
+    """Return the segmentations, less those that have one of cortex and nuclei beside them."""
     whole = [path for path in paths if (split_name(path) or {}).get("desc") in WHOLE]
-    return whole or list(paths)
+    folders = {path.parent for path in whole}
+    return [path for path in paths if path in whole or path.parent not in folders]
 
 
 @cache
@@ -207,12 +208,13 @@ def read_labels(path: Path) -> LabelImage | Fault:
     values = values[..., 0] if values.ndim == 4 and values.shape[-1] == 1 else values
     if values.ndim != 3 or values.dtype.kind not in "iuf":
         return Fault(path, "is no volume of labels", "keep one volume of whole numbers")
-    found = np.unique(values)
-    if not np.all(np.isfinite(found)) or np.any(found != np.rint(found)) or found.min() < 0:
+    if not _are_labels(values):
         return Fault(
             path, "holds other than whole numbers from 0", "give labels, not probabilities"
         )
-    labels = frozenset(int(value) for value in found if value)
+    # Counting takes a tenth of the time of sorting, which a cohort of whole heads notices.
+    counts = np.bincount(values.ravel().astype(np.int64))
+    labels = frozenset(np.flatnonzero(counts).tolist()) - {0}
     if not labels:
         return Fault(path, "holds no label", "make it again")
     inside = values != 0
@@ -224,6 +226,14 @@ def read_labels(path: Path) -> LabelImage | Fault:
     affine = np.asarray(image.affine, dtype=np.float64)
     corners = nb.affines.apply_affine(affine, np.array(list(product(*ends))))
     return LabelImage(Header(path, tuple(map(int, values.shape)), affine), labels, corners)
+
+
+def _are_labels(values: np.ndarray) -> bool:
+    """Tell whole numbers from 0, below a million, from anything else."""
+    low, high = values.min(), values.max()
+    if not (low >= 0 and high < 1e6):  # not a number is neither
+        return False
+    return values.dtype.kind != "f" or bool(np.all(values == np.rint(values)))
 
 
 def _with_labels(acquisition: Acquisition, folder: Path) -> Acquisition | Fault:

@@ -107,7 +107,7 @@ def prepare_atlas(atlas: Atlas, folder: Path) -> Atlas:
 
 
 def _to_make(member: AtlasMember) -> bool:
-    """Tell whether the files of a head cannot be used as they are."""
+    """Tell whether a T1w has to lose its skull, or labels to change their grid."""
     t1w, dseg = (nb.Nifti1Image.from_filename(path) for path in (member.t1w, member.dseg))
     return bool(member.mask) or t1w.shape != dseg.shape
 
