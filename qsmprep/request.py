@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
+from hashlib import sha256
 from pathlib import Path
 
-from qsmprep.bids.atlas import Atlas, read_atlas
+from qsmprep.bids.atlas import Atlas
+from qsmprep.bids.atlas_sources import find_atlas
+from qsmprep.bids.lookups import LOOKUPS
+from qsmprep.bids.segmentations import read_segmentations
 from qsmprep.errors import RequestError
 from qsmprep.protocol import Protocol
 from qsmprep.resources import Resources
@@ -33,7 +37,7 @@ class Request:
     database_dir
         Folder of a pybids database.
     derivatives
-        Folders of derivatives by name: ``masks``.
+        Folders of derivatives by name: ``masks``, ``segmentation``.
     plugin
         Name and arguments of a nipype plugin, instead of the cores of this machine.
     stop_on_first_crash
@@ -62,27 +66,45 @@ class Request:
     command: str = ""
 
 
-ATLAS_NEEDED = """\
-no atlas was given; regions need one. Give one of
-  --atlas FOLDER   labelled heads: dataset_description.json, atlas-X_dseg.tsv and either one
-                   tpl-*_T1w.nii.gz with tpl-*_dseg.nii.gz, or several sub-*/anat/ pairs
-  --atlas none     maps only, no regions
-`qsmprep-simulate` writes an atlas for the heads it simulates, in derivatives/atlas-simulated"""
-
-
 def resolve(request: Request) -> tuple[Request, Atlas | None]:
     """Return the request with the atlas known by its content, and the atlas itself."""
     _check_masks(request)
-    wanted = request.protocol.segmentation.atlas
-    if not wanted:
-        raise RequestError(ATLAS_NEEDED)
-    if wanted == "none":
+    _check_segmentation(request)
+    settings = request.protocol.segmentation
+    if settings.atlas == "none":
         _check_without_atlas(request.protocol)
         return request, None
-    atlas = read_atlas(Path(wanted).absolute())  # steps run in folders of their own
-    _check_region(request.protocol, atlas)
-    protocol = request.protocol.with_atlas(f"{atlas.name}@{atlas.digest}")
+    if settings.atlas == "precomputed":
+        atlas = read_segmentations(request.derivatives["segmentation"], settings.lookup)
+        settings = replace(settings, lookup=_identity(settings.lookup))
+        protocol = replace(request.protocol, segmentation=settings)
+    else:
+        atlas = find_atlas(settings.atlas, request.bids_dir)
+        protocol = request.protocol.with_atlas(f"{atlas.name}@{atlas.digest}")
+    _check_region(protocol, atlas)
     return replace(request, protocol=protocol), atlas
+
+
+def _identity(lookup: str) -> str:
+    """Return a look-up table by what it says, not by where it lies."""
+    if lookup in ("", *LOOKUPS):
+        return lookup
+    return f"{Path(lookup).stem}@{sha256(Path(lookup).read_bytes()).hexdigest()[:12]}"
+
+
+def _check_segmentation(request: Request) -> None:
+    """Refuse labels that nobody uses, and their use where there are none."""
+    settings, folder = request.protocol.segmentation, request.derivatives.get("segmentation")
+    given = settings.atlas == "precomputed"
+    if given and folder is None:
+        raise RequestError("segmentation.atlas = precomputed: give -d segmentation=FOLDER")
+    if folder is not None and not given:
+        raise RequestError(f"-d segmentation={folder}: not used with --atlas {settings.atlas}")
+    if settings.lookup and not given:
+        raise RequestError(
+            f"segmentation.lookup = {settings.lookup}: is for labels given by -d "
+            "segmentation=FOLDER; an atlas has a table of its own"
+        )
 
 
 def _check_masks(request: Request) -> None:

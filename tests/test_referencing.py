@@ -136,7 +136,7 @@ def test_a_region_that_the_atlas_has_not_is_refused(tmp_path, monkeypatch, chang
         name, digest = "toy", "0"
         regions = (Region(1, "thalamus", "L"), Region(2, "putamen", "R"))
 
-    monkeypatch.setattr("qsmprep.request.read_atlas", lambda _: Toy)
+    monkeypatch.setattr("qsmprep.request.find_atlas", lambda *_: Toy)
     settings = ["segmentation.atlas=toy", "referencing.method=label"]
     protocol = Protocol.read(changes=[*settings, *(f"referencing.{change}" for change in changes)])
     request = Request(tmp_path, tmp_path, protocol, Resources(tmp_path))

@@ -21,14 +21,11 @@ from qsmprep.workflows.background import init_background_wf
 from qsmprep.workflows.echoes import init_echoes_wf
 from qsmprep.workflows.field import init_field_wf
 from qsmprep.workflows.inversion import init_inversion_wf
+from qsmprep.workflows.labels import connect_labels, connect_segmentation
 from qsmprep.workflows.masking import init_masking_wf
 from qsmprep.workflows.referencing import init_referencing_wf
 from qsmprep.workflows.regions import init_regions_wf
 from qsmprep.workflows.relaxometry import init_relaxometry_wf
-from qsmprep.workflows.segmentation import (
-    init_pairwise_segmentation_wf,
-    init_template_segmentation_wf,
-)
 from qsmprep.workflows.sharing import name_by_settings, name_of
 from qsmprep.workflows.study import Study, acquisition_sink, anatomy_sink, figure_sink
 from qsmprep.workflows.swi import init_swi_wf
@@ -53,15 +50,16 @@ def build(study: Study, acquisitions: tuple[Acquisition, ...], work_dir: Path) -
         if anatomy.key not in anatomies:
             anatomies[anatomy.key] = build_anatomy(study, anatomy, study.atlas)
             _declare_memory(anatomies[anatomy.key], ANATOMY_GB)
-        _connect_anatomy(workflow, anatomies[anatomy.key], graph)
+        labelled = acquisition.labels_given is None
+        _connect_anatomy(workflow, anatomies[anatomy.key], graph, labelled=labelled)
     return workflow
 
 
-def _connect_anatomy(workflow: pe.Workflow, anatomy: pe.Workflow, graph: pe.Workflow) -> None:
+def _connect_anatomy(
+    workflow: pe.Workflow, anatomy: pe.Workflow, graph: pe.Workflow, *, labelled: bool
+) -> None:
     """Give the graph of an acquisition what that of its T1w makes."""
-    prepared, labelled = (
-        f"{name_of(anatomy, part)}.outputnode" for part in ("anatomy_wf", "segmentation_wf")
-    )
+    prepared = f"{name_of(anatomy, 'anatomy_wf')}.outputnode"
     registered, measured = (
         f"{name_of(graph, part)}.inputnode" for part in ("coregistration_wf", "regions_wf")
     )
@@ -73,10 +71,12 @@ def _connect_anatomy(workflow: pe.Workflow, anatomy: pe.Workflow, graph: pe.Work
         (anatomy, graph, [
             (f"{prepared}.t1w_to_template", f"{name_of(graph, 'template_route')}.in2"),
             (f"{prepared}.template", f"{name_of(graph, 'template_chi')}.reference"),
-            (f"{labelled}.dseg", f"{registered}.dseg"),
-            (f"{labelled}.dseg", f"{measured}.dseg_t1w"),
         ]),
     ])  # fmt: skip
+    if labelled:
+        dseg = f"{name_of(anatomy, 'segmentation_wf')}.outputnode.dseg"
+        for port in (f"{registered}.dseg", f"{measured}.dseg_t1w"):
+            workflow.connect(anatomy, dseg, graph, port)
 
 
 def build_anatomy(study: Study, anatomy: Anatomy, atlas: Atlas) -> pe.Workflow:
@@ -85,15 +85,8 @@ def build_anatomy(study: Study, anatomy: Anatomy, atlas: Atlas) -> pe.Workflow:
     workflow = pe.Workflow(name=anatomy.name_safe)
     prepare = init_anatomy_wf(seed=settings.seed, spacing=settings.spacing)
     prepare.inputs.inputnode.t1w = str(anatomy.path)
-    segment = _segmentation(study, atlas)
-    # Two sinks: tissues are of use without labels, and a sink waits for all of its inputs.
-    save, save_labels = (anatomy_sink(study, anatomy, name) for name in ("save", "save_labels"))
-
+    save = anatomy_sink(study, anatomy, "save")
     workflow.connect([
-        (prepare, segment, [
-            (f"outputnode.{port}", f"inputnode.{port}")
-            for port in ("t1w_brain", "template_to_t1w" if study.placed else "brain_mask")
-        ]),
         (prepare, save, [
             (f"outputnode.{port}", port)
             for port in (
@@ -101,24 +94,11 @@ def build_anatomy(study: Study, anatomy: Anatomy, atlas: Atlas) -> pe.Workflow:
                 "template_to_t1w",
             )
         ]),
-        (segment, save_labels, [
-            (f"outputnode.{port}", port) for port in ("dseg", "confidence", "probseg")
-        ]),
     ])  # fmt: skip
+    if atlas.members:  # or the labels have been made elsewhere
+        connect_segmentation(workflow, study, anatomy, atlas)
     name_by_settings(workflow, study.protocol)
     return workflow
-
-
-def _segmentation(study: Study, atlas: Atlas) -> pe.Workflow:
-    """Return the graph that labels a T1w by the route of the protocol."""
-    settings = study.protocol.segmentation
-    if study.placed:
-        return init_template_segmentation_wf(
-            atlas=atlas, placed=study.placed, fusion=settings.fusion
-        )
-    return init_pairwise_segmentation_wf(
-        atlas=atlas, seed=settings.seed, spacing=settings.spacing, fusion=settings.fusion
-    )
 
 
 def build_acquisition(study: Study, acquisition: Acquisition) -> pe.Workflow:
@@ -280,8 +260,9 @@ def _connect_regions(
 ) -> None:
     """Add what needs the T1w: registration, white matter, regions and the template."""
     coregistration = init_coregistration_wf(seed=study.protocol.segmentation.seed)
-    references = _connect_references(workflow, study, coregistration)
     regions = init_regions_wf(atlas=atlas)
+    labels = connect_labels(workflow, acquisition, coregistration, regions)
+    references = _connect_references(workflow, study, coregistration, labels)
     regions.inputs.inputnode.labels = acquisition.labels
     route = pe.Node(Merge(2), name="template_route")
     template_chi = pe.Node(ApplyTransforms(interpolation="linear"), name="template_chi")
@@ -299,7 +280,7 @@ def _connect_regions(
         workflow.connect(relaxometry, "outputnode.r2star", regions, "inputnode.r2star")
     workflow.connect([
         (echoes, coregistration, [("outputnode.combined", "inputnode.magnitude")]),
-        (coregistration, regions, [("outputnode.dseg", "inputnode.dseg")]),
+        (labels, regions, [("dseg", "inputnode.dseg")]),
         (masking, regions, [("outputnode.brain_mask", "inputnode.brain_mask")]),
         (background, regions, [("outputnode.mask", "inputnode.trusted_mask")]),
         (_unreferenced(workflow), regions, [("outputnode.chi", "inputnode.chi")]),
@@ -309,17 +290,16 @@ def _connect_regions(
         (route, template_chi, [("out", "transforms")]),
         (facts, save, [("out", "facts")]),
         (coregistration, save, [
-            ("outputnode.dseg", "dseg"), ("outputnode.t1w_to_gre", "t1w_to_gre"),
-            ("outputnode.gre_to_t1w", "gre_to_t1w"),
+            ("outputnode.t1w_to_gre", "t1w_to_gre"), ("outputnode.gre_to_t1w", "gre_to_t1w"),
         ]),
+        (labels, save, [("dseg", "dseg")]),
         (regions, save, [("outputnode.table", "regions")]),
         (template_chi, save, [("resampled", "template_chi")]),
         (echoes, draw, [("outputnode.combined", "magnitude")]),
         (masking, draw, [("outputnode.brain_mask", "brain_mask")]),
         (referencing, draw, [("outputnode.chi", "chi")]),
-        (coregistration, draw, [
-            ("outputnode.dseg", "dseg"), ("outputnode.t1w_brain", "t1w_brain"),
-        ]),
+        (labels, draw, [("dseg", "dseg")]),
+        (coregistration, draw, [("outputnode.t1w_brain", "t1w_brain")]),
         (regions, draw, [("outputnode.table", "table")]),
         (draw, figure_sink(study, acquisition, "keep_regions"), [("figures", "figures")]),
     ])  # fmt: skip
@@ -343,7 +323,7 @@ def _connect_brain(workflow: pe.Workflow, study: Study, coregistration: pe.Workf
 
 
 def _connect_references(
-    workflow: pe.Workflow, study: Study, coregistration: pe.Workflow
+    workflow: pe.Workflow, study: Study, coregistration: pe.Workflow, labels: pe.Node
 ) -> pe.Workflow:
     """
     Return the graph that measures the references of the table, white matter among them.
@@ -373,8 +353,8 @@ def _connect_references(
             (coregistration, graph, [
                 ("outputnode.csf", "inputnode.fluid"),
                 ("outputnode.wm", "inputnode.white_matter"),
-                ("outputnode.dseg", "inputnode.labels"),
             ]),
+            (labels, graph, [("dseg", "inputnode.labels")]),
         ])  # fmt: skip
     return references
 

@@ -10,6 +10,7 @@ from nipype.pipeline import engine as pe
 
 from qsmprep.bids.atlas import Atlas
 from qsmprep.bids.derivatives import bids_uri
+from qsmprep.bids.lookups import tissue_of
 from qsmprep.bids.models import Acquisition, Anatomy
 from qsmprep.interfaces.derivatives import SaveDerivatives
 from qsmprep.interfaces.figures import SaveFigures
@@ -51,7 +52,15 @@ class Study:
     @property
     def not_white(self) -> list[int]:
         """Labels that are no white matter, whatever the T1w looks like in them."""
-        return [index for index, name, _ in self.regions if "white-matter" not in name]
+        return [index for index, name, _ in self.regions if not _may_be_white(index, name)]
+
+
+def _may_be_white(index: int, name: str) -> bool:
+    tissue = tissue_of(name)
+    # What has neither a name nor a place in the vocabulary may be anything.
+    return tissue == "white" or (
+        tissue is None and ("white-matter" in name or name == f"label-{index}")
+    )
 
 
 def acquisition_sink(study: Study, acquisition: Acquisition, name: str) -> pe.Node:
@@ -69,7 +78,8 @@ def acquisition_sink(study: Study, acquisition: Acquisition, name: str) -> pe.No
 
 def anatomy_sink(study: Study, anatomy: Anatomy, name: str) -> pe.Node:
     """Return a node that saves outputs of a T1w."""
-    return _sink(study, name, "anatomy", anatomy.stem, sources=[anatomy.path])
+    known = _known_atlas(study)
+    return _sink(study, name, "anatomy", anatomy.stem, sources=[anatomy.path], known=known)
 
 
 def figure_sink(study: Study, acquisition: Acquisition, name: str) -> pe.Node:
@@ -108,6 +118,21 @@ def _known(study: Study, acquisition: Acquisition) -> dict[str, object]:
         known["T1w"] = bids_uri(acquisition.t1w.path, study.bids_dir)
     if acquisition.brain_mask:
         known["BrainMask"] = f"bids:masks:{acquisition.folder / acquisition.brain_mask.name}"
-    if study.atlas:
-        known["Atlas"] = {"Name": study.atlas.name, "License": study.atlas.license}
-    return known
+    if acquisition.labels_given and study.atlas:
+        path = acquisition.labels_given.path.relative_to(study.atlas.folder)
+        known["Segmentation"] = f"bids:segmentation:{path.as_posix()}"
+    return known | _known_atlas(study)
+
+
+def _known_atlas(study: Study) -> dict[str, object]:
+    """Return what sidecars tell of the atlas."""
+    atlas = study.atlas
+    if atlas is None:
+        return {}
+    told = {
+        "Name": atlas.name,
+        "License": atlas.license,
+        "References": atlas.reference,
+        "Source": atlas.source,
+    }
+    return {"Atlas": {key: value for key, value in told.items() if value}}

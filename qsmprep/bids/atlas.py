@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 import csv
 from dataclasses import dataclass
 import hashlib
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import nibabel as nb
 
+from qsmprep.bids.lookups import harmonise
 from qsmprep.errors import RequestError
 from qsmprep.methods.regions import Region
 
@@ -28,12 +30,15 @@ class AtlasMember:
     t1w
         T1w image.
     dseg
-        Labels on the same grid.
+        Labels, on the same grid or one that `interfaces.atlas.prepare_atlas` brings there.
+    mask
+        Brain, by which the same takes the skull off the T1w; none if there is nothing to take.
     """
 
     label: str
     t1w: Path
     dseg: Path
+    mask: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -52,11 +57,13 @@ class Atlas:
     reference
         What to cite, as ``dataset_description.json`` states it.
     members
-        One template, or several heads.
+        One template, or several heads; none where the labels are made elsewhere.
     regions
         What the labels mean, in the order of the table.
     digest
         Twelve characters that change with the name, the table or any image.
+    source
+        Where it comes from, for people.
     """
 
     name: str
@@ -66,6 +73,7 @@ class Atlas:
     members: tuple[AtlasMember, ...]
     regions: tuple[Region, ...]
     digest: str
+    source: str = ""
 
 
 def read_atlas(folder: str | Path) -> Atlas:
@@ -100,7 +108,8 @@ def read_atlas(folder: str | Path) -> Atlas:
         reference="; ".join(description.get("ReferencesAndLinks", [])),
         members=members,
         regions=_read_regions(tables[0]),
-        digest=_digest(name, tables[0], members),
+        digest=content_digest(name, tables[0].read_bytes(), members),
+        source=str(folder),
     )
 
 
@@ -117,7 +126,7 @@ def _read_description(path: Path) -> dict:
 
 
 def _read_regions(path: Path) -> tuple[Region, ...]:
-    """Return the rows of the table, checked."""
+    """Return the rows of the table, checked, under the names of the vocabulary."""
     with path.open(newline="", encoding="utf-8-sig") as lines:
         table = csv.DictReader(lines, delimiter="\t")
         missing = [column for column in COLUMNS if column not in (table.fieldnames or [])]
@@ -126,7 +135,7 @@ def _read_regions(path: Path) -> tuple[Region, ...]:
                 f"{path}: lacks the column {', '.join(missing)}; "
                 f"give {', '.join(COLUMNS)}, separated by tabs"
             )
-        regions = []
+        rows = []
         for row in table:
             where = f"{path}, line {table.line_num}"
             if not (row["index"] or "").isdecimal() or int(row["index"]) == 0:
@@ -139,7 +148,8 @@ def _read_regions(path: Path) -> tuple[Region, ...]:
                 )
             if not row["name"]:
                 raise RequestError(f"{where}: the region has no name; give it one")
-            regions.append(Region(int(row["index"]), row["name"], row["hemisphere"]))
+            rows.append(Region(int(row["index"]), row["name"], row["hemisphere"]))
+    regions = harmonise(rows)
     if not regions:
         raise RequestError(f"{path}: lists no region; add a line for each label")
     for what, keys in (
@@ -149,7 +159,7 @@ def _read_regions(path: Path) -> tuple[Region, ...]:
         twice = sorted({key for key in keys if keys.count(key) > 1})
         if twice:
             raise RequestError(f"{path}: the {what} {', '.join(twice)} stands there twice")
-    return tuple(regions)
+    return regions
 
 
 def _read_members(folder: Path) -> tuple[AtlasMember, ...]:
@@ -196,10 +206,23 @@ def _check_grid(member: AtlasMember) -> None:
         )
 
 
-def _digest(name: str, table: Path, members: tuple[AtlasMember, ...]) -> str:
-    """Return twelve characters that stand for everything voxels depend on."""
+def content_digest(name: str, table: bytes, members: Iterable[AtlasMember]) -> str:
+    """
+    Return twelve characters for all that labels depend on, but not for where files lie.
+
+    Parameters
+    ----------
+    name
+        Name of the atlas.
+    table
+        What its labels mean, in any form.
+    members
+        Its heads.
+    """
     digest = hashlib.sha256(name.encode())
-    for path in (table, *(image for member in members for image in (member.t1w, member.dseg))):
-        digest.update(path.name.encode())
-        digest.update(path.read_bytes())
+    digest.update(table)
+    for member in members:
+        for path in filter(None, (member.t1w, member.dseg, member.mask)):
+            digest.update(path.name.encode())
+            digest.update(path.read_bytes())
     return digest.hexdigest()[:12]

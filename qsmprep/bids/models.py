@@ -54,6 +54,23 @@ class Anatomy:
 
 
 @dataclass(frozen=True)
+class ExistingLabels:
+    """
+    Labels that somebody else has made.
+
+    Parameters
+    ----------
+    path
+        The image.
+    space
+        ``T1w``, on any grid, or ``GRE``, on that of the echoes.
+    """
+
+    path: Path
+    space: Literal["T1w", "GRE"]
+
+
+@dataclass(frozen=True)
 class Acquisition:
     """
     The echoes of one gradient-echo run, checked: what one susceptibility map is made from.
@@ -85,6 +102,8 @@ class Acquisition:
         Whether another acquisition of the session has the same entities and another suffix.
     brain_mask
         Mask that somebody else has drawn, if one is to be used.
+    labels_given
+        Labels that somebody else has made, if they are to be used.
     """
 
     participant: str
@@ -100,6 +119,7 @@ class Acquisition:
     notes: tuple[str, ...] = ()
     shares_stem: bool = False
     brain_mask: Path | None = None
+    labels_given: ExistingLabels | None = None
 
     @property
     def key(self) -> str:

@@ -24,17 +24,17 @@ def with_masks(plan: Plan, folder: Path) -> Plan:
         Derivatives in BIDS, ``sub-01/[ses-1/]anat/sub-01_[ses-1_][acq-x_]desc-brain_mask.nii.gz``
         with all entities of the acquisition and on its grid; an output folder of qsmprep is one.
     """
-    return _select(plan, lambda acquisition: _with_mask(acquisition, folder))
+    return select(plan, lambda acquisition: _with_mask(acquisition, folder))
 
 
 def with_t1w(plan: Plan) -> Plan:
     """Return the plan without the acquisitions that have no T1w."""
     # They are not made after all.
     issues = tuple(issue for issue in plan.issues if (issue.fact, issue.remedy) != NO_T1W)
-    return _select(replace(plan, issues=issues), _check_t1w)
+    return select(replace(plan, issues=issues), _check_t1w)
 
 
-def _select(plan: Plan, check: Callable[[Acquisition], Acquisition | Fault]) -> Plan:
+def select(plan: Plan, check: Callable[[Acquisition], Acquisition | Fault]) -> Plan:
     """Return the plan with what passes a check, and the faults of the rest."""
     kept, issues = [], list(plan.issues)
     for acquisition in plan.acquisitions:

@@ -66,7 +66,14 @@ def expected_of(acquisition: Acquisition, atlas: str) -> list[Path]:
     )
     if atlas and acquisition.t1w:
         stem = acquisition.t1w.stem
-        paths += expected_outputs("anatomy", stem, atlas=atlas, suffix="T1w", echoes=1)
+        paths += expected_outputs(
+            "anatomy",
+            stem,
+            atlas=atlas,
+            suffix="T1w",
+            echoes=1,
+            labelled=acquisition.labels_given is None,
+        )
     return paths
 
 

@@ -83,6 +83,7 @@ def output_metadata(
         # BIDS wants to know which image a space is that is no template.
         **({"SpatialReference": sources[0]} if spec.get("space") == "T1w" else {}),
         **(facts if spec.get("facts") else {}),
+        **({"Atlas": facts["Atlas"]} if spec.get("seg") and "Atlas" in facts else {}),
         "GeneratedBy": {
             "Name": "qsmprep",
             "Version": qsmprep.__version__,
@@ -92,7 +93,9 @@ def output_metadata(
     }
 
 
-def expected_outputs(kind: str, stem: str, *, atlas: str, suffix: str, echoes: int) -> list[Path]:
+def expected_outputs(
+    kind: str, stem: str, *, atlas: str, suffix: str, echoes: int, labelled: bool = True
+) -> list[Path]:
     """
     Return the outputs that a complete run leaves, below the output folder.
 
@@ -102,12 +105,16 @@ def expected_outputs(kind: str, stem: str, *, atlas: str, suffix: str, echoes: i
         As in `output_path`; without an atlas there are no regions, and nothing from the T1w.
     echoes
         Number of echoes; a single one has no relaxation.
+    labelled
+        Whether the labels are made here, not elsewhere.
     """
     paths = []
     for port, spec in output_table()[kind].items():
         if spec.get("needs") == "atlas" and not atlas:
             continue
         if spec.get("needs") == "echoes" and echoes < 2:
+            continue
+        if spec.get("needs") == "labelling" and not labelled:
             continue
         extension = spec.get("extension", ".nii.gz")
         paths.append(

@@ -65,7 +65,8 @@ def save_like(array: np.ndarray, image: nb.Nifti1Image, path: str | Path) -> str
     result = nb.Nifti1Image(array, image.affine)
     result.header.set_xyzt_units("mm", "sec")
     for form in ("qform", "sform"):
-        code = int(image.header[f"{form}_code"]) or 1
+        # Images in other formats have an affine, too, but no codes for it.
+        code = int(image.header.get(f"{form}_code", 0)) or 1
         getattr(result, f"set_{form}")(image.affine, code=code)
     result.to_filename(path)
     return str(path)

@@ -72,8 +72,7 @@ def methods_text(
         "references. Susceptibility of a reference may change with disease.",
         "- Susceptibility-weighted image (Haacke et al., 2004, doi:10.1002/mrm.20198)"
         f"{_list(stages['swi'])}.",
-        f"- Regions: atlas {stages['segmentation']['atlas']}, registered to the T1w image at "
-        f"{stages['segmentation']['spacing']} mm by SyN, majority vote; the T1w image was aligned "
+        f"- Regions: {_labels(stages['segmentation'])}; the T1w image was aligned "
         "to the magnitude by six degrees of freedom, labels were interpolated once for each.",
         "",
         "# References",
@@ -85,6 +84,20 @@ def methods_text(
         ", ".join(f"{library} {version(library)}" for library in LIBRARIES) + ".",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _labels(settings: Mapping[str, object]) -> str:
+    if settings["atlas"] == "precomputed":
+        return f"labels made elsewhere{_list({'lookup': settings['lookup'] or 'their own'})}"
+    to = "the template" if settings["route"] == "template" else "each T1w image"
+    agreed = {
+        "joint": "joint label fusion (Wang et al., 2013, doi:10.1109/TPAMI.2012.143)",
+        "majority": "majority vote (Heckemann et al., 2006, doi:10.1016/j.neuroimage.2006.05.061)",
+    }[str(settings["fusion"])]
+    return (
+        f"atlas {settings['atlas']}, its heads (if several) registered to {to} at "
+        f"{settings['spacing']} mm by SyN and joined by {agreed}"
+    )
 
 
 def _cite(method: str, algorithm: Callable) -> str:

@@ -56,7 +56,7 @@ BRAIN = (
     Tissue("lateral-ventricle", True, 19, 2.5, 4.00, 1.00),
     Tissue("cerebral-cortex", True, 20, 18, 1.40, 0.85),
     Tissue("cerebral-white-matter", True, -30, 22, 0.85, 0.72),
-    Tissue("cerebellum-cortex", True, 15, 19, 1.40, 0.85),
+    Tissue("cerebellum-exterior", True, 15, 19, 1.40, 0.85),
     Tissue("cerebellum-white-matter", True, -20, 22, 0.90, 0.73),
     Tissue("brainstem", False, -10, 21, 0.95, 0.76),
     Tissue("3rd-ventricle", False, 19, 2.5, 4.00, 1.00),

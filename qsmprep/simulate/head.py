@@ -228,7 +228,7 @@ def _paint_brain(points, resolution: float):
     first = {t.name: INDEX[t.name, "L" if t.paired else "M"] for t in anatomy.BRAIN}
     labels = np.where(
         grey >= white,
-        np.where(cerebellum, first["cerebellum-cortex"], first["cerebral-cortex"]),
+        np.where(cerebellum, first["cerebellum-exterior"], first["cerebral-cortex"]),
         np.where(cerebellum, first["cerebellum-white-matter"], first["cerebral-white-matter"]),
     ).astype("i2")
     labels[fluid] = first["csf"]
