@@ -264,7 +264,7 @@ def _connect_regions(
     """Add what needs the T1w: registration, white matter, regions and the template."""
     coregistration = init_coregistration_wf(seed=study.protocol.segmentation.seed)
     references = _connect_references(workflow, study, coregistration)
-    regions = init_regions_wf(atlas=atlas)
+    regions = init_regions_wf(atlas=atlas, rules=study.protocol.regions)
     regions.inputs.inputnode.labels = acquisition.labels
     route = pe.Node(Merge(2), name="template_route")
     template_chi = pe.Node(ApplyTransforms(interpolation="linear"), name="template_chi")
@@ -282,7 +282,10 @@ def _connect_regions(
         workflow.connect(relaxometry, "outputnode.r2star", regions, "inputnode.r2star")
     workflow.connect([
         (echoes, coregistration, [("outputnode.combined", "inputnode.magnitude")]),
-        (coregistration, regions, [("outputnode.dseg", "inputnode.dseg")]),
+        (coregistration, regions, [
+            ("outputnode.dseg", "inputnode.dseg"), ("outputnode.gm", "inputnode.gm"),
+        ]),
+        (workflow.get_node("field_wf"), regions, [("outputnode.noise", "inputnode.noise")]),
         (masking, regions, [("outputnode.brain_mask", "inputnode.brain_mask")]),
         (background, regions, [("outputnode.mask", "inputnode.trusted_mask")]),
         (_unreferenced(workflow), regions, [("outputnode.chi", "inputnode.chi")]),

@@ -75,6 +75,8 @@ def methods_text(
         f"- Regions: atlas {stages['segmentation']['atlas']}, registered to the T1w image at "
         f"{stages['segmentation']['spacing']} mm by SyN, majority vote; the T1w image was aligned "
         "to the magnitude by six degrees of freedom, labels were interpolated once for each.",
+        "- Voxels that a region's mean rests on: in the brain and of trusted phase; rules"
+        f"{_list(stages['regions'])} (mm, ppm; partial volume in cortex only).",
         "",
         "# References",
         "",
