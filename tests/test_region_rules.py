@@ -27,6 +27,7 @@ from qsmprep.methods.regions import (
     select_voxels,
 )
 from qsmprep.methods.regions.cortex import is_cortex
+from qsmprep.methods.regions.selection import Counts
 from qsmprep.protocol import Protocol
 
 VOXEL = Geometry((1.2, 1.2, 1.2))
@@ -256,7 +257,7 @@ def test_weights_that_are_equal_change_nothing_and_whole_numbers_count_voxels():
     places = np.arange(500)
 
     def row(voxels, weights):
-        sample = Sample("insula", "L", (1,), voxels, weights, select_counts(voxels.size))
+        sample = Sample("insula", "L", (1,), voxels, weights, Counts(voxels.size))
         return regional_statistics(values, [sample], voxel_volume=1.0)[0]
 
     assert row(places, np.full(500, 0.3)).std == pytest.approx(row(places, None).std, rel=1e-12)
@@ -268,10 +269,14 @@ def test_weights_that_are_equal_change_nothing_and_whole_numbers_count_voxels():
         assert getattr(weighted, name) == pytest.approx(getattr(repeated, name), rel=0.01)
 
 
-def select_counts(n):
-    from qsmprep.methods.regions.selection import Counts
-
-    return Counts(n, n_interior=n)
+def test_a_single_voxel_has_a_mean_and_no_spread(head):
+    labels = np.zeros_like(head.labels)
+    labels[30, 30, 25] = NUCLEUS
+    row = rows_of(changed(head, labels=labels), VEINS)["putamen", "L"]
+    assert row.mean == row.median == pytest.approx(1e3 * head.chi[30, 30, 25])
+    assert math.isnan(row.std)
+    assert math.isnan(row.sem)
+    assert row.flag == "few voxels; thin"
 
 
 def test_the_error_of_a_mean_is_the_scatter_that_noise_of_the_field_leaves():

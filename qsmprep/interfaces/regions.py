@@ -159,6 +159,11 @@ class RegionTable(SimpleInterface):
         return dict(zip(indices.tolist(), (counts * voxel).tolist(), strict=True))
 
 
+def columns(*, legacy: bool) -> dict[str, str]:
+    """Return what stands in each column of a table, with that of old series or without."""
+    return {name: text for name, text in COLUMNS.items() if legacy or name != LEGACY}
+
+
 def reference_means(references: dict) -> dict[str, float]:
     """
     Return the mean of each reference, ppm; NaN where it could not be taken, 0 for ``none``.
@@ -198,7 +203,7 @@ def tabulate(
             common | vars(row) | {"map": kind, "reference": reference, "units": units}
             for kind, reference, units, row in rows
         ],
-        columns=[column for column in COLUMNS if legacy or column != LEGACY],
+        columns=list(columns(legacy=legacy)),
     )
     table["index"] = table["index"].astype("Int64")
     table["flag"] = table["flag"].replace("", None)

@@ -13,8 +13,8 @@ from qsmprep.methods.fft import irfftn, rfftn
 from qsmprep.methods.inversion.tkd import MARGIN
 from qsmprep.methods.regions.selection import Sample
 
-DAMPING = 0.01
-"""Of the linear inversion: halves what the dipole kernel makes a tenth as strong."""
+DAMPING = 0.002
+"""Of the linear inversion: halves what the dipole kernel makes a twentieth as strong."""
 
 LARGEST = 5.0
 """Medians that the noise of a voxel counts as at most: inversions pass over what is noisier."""
@@ -72,19 +72,28 @@ class _Propagation:
         self.variance = np.minimum(sigma[self.inside], LARGEST * typical) ** 2
         kernel = dipole_kernel(sigma, geometry)
         self.inverse = kernel / (kernel**2 + np.float32(damping))
-        self.single: dict[tuple[int, ...], np.ndarray] = {}
+        self.sides: dict[int, np.ndarray] = {}
 
     def error_of(self, sample: Sample) -> float:
         if sample.voxels.size == 0:
             return np.nan
         share = self._share(sample)
-        return float(np.sqrt(np.dot(share * share, self.variance)))
+        weight = sample.voxels.size if sample.weights is None else sample.weights.sum()
+        return float(np.sqrt(np.dot(share * share, self.variance)) / weight)
 
     def _share(self, sample: Sample):
-        """Return how much the field of each voxel in the mask counts in the mean."""
-        weights = np.ones(sample.voxels.size) if sample.weights is None else sample.weights
+        """Return how much the field of each voxel in the mask counts in the weighted sum."""
+        if len(sample.indices) == 2 and self.sides.keys() >= set(sample.indices):
+            left, right = sample.indices  # what is linear need not be computed again
+            return self.sides.pop(left) + self.sides.pop(right)
         indicator = np.zeros(self.box.full_shape, dtype=np.float32)
-        indicator.ravel()[sample.voxels] = weights / weights.sum()
+        indicator.ravel()[sample.voxels] = 1 if sample.weights is None else sample.weights
+        share = self._invert(indicator)
+        if sample.hemisphere in ("L", "R"):
+            self.sides[sample.indices[0]] = share
+        return share
+
+    def _invert(self, indicator):
         spectrum = rfftn(self.box.cut(indicator))
         spectrum *= self.inverse
         return irfftn(spectrum, self.box.shape)[self.inside]

@@ -198,7 +198,7 @@ def _describe(values, weights) -> dict[str, float]:
     # As many voxels of equal weight would have a mean as certain.
     size = weights.sum() ** 2 / (weights**2).sum()
     square = np.average((values - mean) ** 2, weights=weights)
-    std = np.sqrt(square * size / (size - 1)) if values.size > 1 else np.nan
+    std = np.sqrt(square * size / (size - 1)) if size > 1 else np.nan
     return {
         "mean": float(mean),
         "std": float(std),
