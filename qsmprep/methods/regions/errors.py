@@ -13,8 +13,8 @@ from qsmprep.methods.fft import irfftn, rfftn
 from qsmprep.methods.inversion.tkd import MARGIN
 from qsmprep.methods.regions.selection import Sample
 
-DAMPING = 0.002
-"""Of the linear inversion: halves what the dipole kernel makes a twentieth as strong."""
+DAMPING = 0.001
+"""Of the linear inversion: halves what the dipole kernel makes a thirtieth as strong."""
 
 LARGEST = 5.0
 """Medians that the noise of a voxel counts as at most: inversions pass over what is noisier."""

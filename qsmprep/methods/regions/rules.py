@@ -42,7 +42,7 @@ class Rules:
     partial_volume: Literal["none", "threshold", "weight"] = "threshold"
     grey_matter: float = 0.5
     vessels: bool = True
-    vessel_outlier: float = 4.0
+    vessel_outlier: float = 3.5
     vessel_contrast: float = 0.04
     vessel_width: float = 5.0
     legacy: bool = False

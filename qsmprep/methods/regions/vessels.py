@@ -20,7 +20,7 @@ NORMALS = [
 ]
 """Of the thirteen planes that a disc may lie in, in voxels."""
 
-SHARED = 2.0
+SHARED = 1.5
 """Standard deviations above the tissue around, from which on a voxel shares a vein's signal."""
 
 TO_DEVIATION = 1.4826
@@ -38,7 +38,7 @@ def find_vessels(chi, r2star, inside, measured, geometry: Geometry, rules: Rules
     largest of them. A disc fits into nuclei, however rich in iron, and into sheets such as the
     cortex and the substantia nigra, but not into a tube. Small round spots are taken, too:
     microbleeds. Voxels that touch a vein are taken with it if they exceed the mean of the tissue
-    around it by two standard deviations.
+    around it by one and a half standard deviations.
 
     Parameters
     ----------
