@@ -269,6 +269,15 @@ def test_weights_that_are_equal_change_nothing_and_whole_numbers_count_voxels():
         assert getattr(weighted, name) == pytest.approx(getattr(repeated, name), rel=0.01)
 
 
+def test_a_side_that_is_missing_leaves_the_other_as_both(head):
+    sides = [Region(CORTEX, "entorhinal", "L"), Region(9, "entorhinal", "R")]
+    rows = rows_of(head, Rules(partial_volume="weight"), sides)
+    assert rows["entorhinal", "R"].flag == "no voxels"
+    for name in ("n_voxels", "mean", "std", "p95"):
+        both, left = (getattr(rows["entorhinal", side], name) for side in "BL")
+        assert both == left > 0
+
+
 def test_a_single_voxel_has_a_mean_and_no_spread(head):
     labels = np.zeros_like(head.labels)
     labels[30, 30, 25] = NUCLEUS

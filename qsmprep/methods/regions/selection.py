@@ -105,8 +105,13 @@ class Sample:
     def pooled(self, other: Sample) -> Sample:
         """Return both sides of a region as one sample of all their voxels."""
         weights = None
-        if self.weights is not None and other.weights is not None:
-            weights = np.concatenate([self.weights, other.weights])
+        if self.weights is not None or other.weights is not None:  # an empty side has none
+            weights = np.concatenate(
+                [
+                    np.ones(side.voxels.size) if side.weights is None else side.weights
+                    for side in (self, other)
+                ]
+            )
         return Sample(
             self.name,
             "B",
