@@ -18,6 +18,7 @@ from qsmprep.methods.echoes import OFFSETS
 from qsmprep.methods.field import FIELD_FITS
 from qsmprep.methods.inversion import INVERSIONS
 from qsmprep.methods.masking import BRAIN_MASKS
+from qsmprep.methods.regions import Rules
 from qsmprep.methods.relaxometry import RELAXOMETRY
 from qsmprep.methods.unwrapping import UNWRAPPERS
 
@@ -223,6 +224,7 @@ SETTINGS = {
     "referencing": Referencing,
     "swi": SWI,
     "segmentation": Segmentation,
+    "regions": Rules,
 }
 """The stages that have settings but no choice of algorithms."""
 
@@ -244,6 +246,7 @@ class Protocol:
     referencing: Referencing
     swi: SWI
     segmentation: Segmentation
+    regions: Rules
 
     @classmethod
     def read(cls, source: str | Path = DEFAULT, changes: Sequence[str] = ()) -> Protocol:

@@ -45,7 +45,7 @@ EXAMPLES = {
         "regions": [(1, "putamen", "L")],
         "not_white": [1],
     },
-    "init_regions_wf": {"atlas": ATLAS},
+    "init_regions_wf": {"atlas": ATLAS, "rules": PROTOCOL.regions},
     "init_relaxometry_wf": {"te": TE, "stage": PROTOCOL.relaxometry},
     "init_swi_wf": {"te": TE, "b0": 3.0, "swi": PROTOCOL.swi},
     "init_pairwise_segmentation_wf": {"atlas": ATLAS, "seed": 1},

@@ -1,5 +1,6 @@
 """What a table says about regions."""
 
+from dataclasses import asdict
 import math
 
 import nibabel as nb
@@ -7,8 +8,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from qsmprep.interfaces.regions import COLUMNS, RegionTable
-from qsmprep.methods.regions import WHOLE_BRAIN, Region, regional_statistics
+from qsmprep.geometry import Geometry
+from qsmprep.interfaces.regions import COLUMNS, LEGACY, RegionTable
+from qsmprep.methods.regions import (
+    WHOLE_BRAIN,
+    Head,
+    Region,
+    Rules,
+    regional_statistics,
+    select_voxels,
+)
 
 REGIONS = [
     Region(36, "caudate", "R"),
@@ -17,6 +26,8 @@ REGIONS = [
     Region(116, "entorhinal", "R"),
 ]
 VOXEL = 2.5  # mm³
+GEOMETRY = Geometry((1.0, 1.25, 2.0))
+NO_RULES = Rules(partial_volume="none", vessels=False)
 
 
 @pytest.fixture
@@ -37,9 +48,9 @@ def head():
 
 def rows_of(head, **options):
     chi, labels, brain, trusted = head
-    rows = regional_statistics(
-        chi, labels, REGIONS, brain=brain, trusted=trusted, voxel_volume=VOXEL, **options
-    )
+    measured = brain & trusted & np.isfinite(chi)
+    samples = select_voxels(Head(labels, brain, measured, GEOMETRY, chi), REGIONS, NO_RULES)
+    rows = regional_statistics(chi, samples, voxel_volume=VOXEL, **options)
     return {(row.name, row.hemisphere): row for row in rows}
 
 
@@ -62,6 +73,8 @@ def test_both_sides_pool_their_voxels_not_their_means(head):
     assert row.mean == pytest.approx(values.mean(), rel=1e-12)
     assert row.median == pytest.approx(np.median(values), rel=1e-12)
     assert row.std == pytest.approx(values.std(ddof=1), rel=1e-12)
+    assert row.p05 == pytest.approx(np.percentile(values, 5), rel=1e-12)
+    assert row.sem == pytest.approx(row.std / math.sqrt(row.n_voxels), rel=1e-12)
     assert row.volume_mm3 == VOXEL * np.isin(labels, (36, 37)).sum()
     assert row.index is None
 
@@ -83,8 +96,10 @@ def test_flags_name_what_is_lost(head):
     chi, labels, brain, trusted = head
     trusted[:, :, 3:] = False
     rows = rows_of(head, expected_mm3={36: 160.0, 37: 300.0, 35: 40.0, 116: 500.0})
-    assert rows["caudate", "R"].flag == "low coverage"  # one of four slices
-    assert rows["caudate", "L"].flag == "cut by the field of view"  # 120 of 300 mm³
+    # 16 voxels are in one of four slices, 48 in a body of three voxels across; 120 of 300 mm³.
+    assert rows["caudate", "R"].flag == "low coverage; few voxels; thin"
+    assert rows["caudate", "L"].flag.startswith("cut by the field of view; low coverage; ")
+    assert rows_of((chi, labels, brain, brain))["caudate", "R"].flag == "thin"
     assert rows["entorhinal", "R"].flag == "outside the field of view"
     trusted[:] = False
     assert rows_of((chi, labels, brain, trusted))["caudate", "R"].flag == "not measured"
@@ -111,14 +126,7 @@ def test_a_reference_shifts_the_centre_and_nothing_else(head):
     assert direct.mad == pytest.approx(row.mad, abs=1e-12)
 
 
-def test_noise_gives_the_error_of_the_mean(head):
-    chi, *_ = head
-    row = rows_of(head, noise=np.full(chi.shape, 0.2, np.float32))["caudate", "R"]
-    assert row.sem == pytest.approx(0.2 / math.sqrt(row.n_voxels), rel=1e-6)
-
-
-@pytest.fixture
-def table(head, tmp_path):
+def write_table(head, tmp_path, **rules):
     """Return the table of a head on an oblique grid, with R2*."""
     chi, labels, brain, trusted = head
     turn = nb.eulerangles.euler2mat(0.1, 0.2, 0.3)
@@ -126,6 +134,8 @@ def table(head, tmp_path):
     files = {
         "chi": chi,
         "r2star": 20 + 100 * chi,
+        "noise": np.full(chi.shape, 0.001, np.float32),
+        "gm": np.full(chi.shape, 0.9, np.float32),
         "dseg": labels.astype(np.int16),
         "brain_mask": brain.astype(np.uint8),
         "trusted_mask": trusted.astype(np.uint8),
@@ -136,10 +146,16 @@ def table(head, tmp_path):
         **{name: str(tmp_path / f"{name}.nii.gz") for name in files},
         references={"whole-brain": {"mean_ppm": 0.01}, "csf": {"mean_ppm": float("nan")}},
         atlas="OASIS",
+        rules=asdict(Rules(**rules)),
         regions=[(r.index, r.name, r.hemisphere) for r in REGIONS],
         labels={"participant_id": "sub-01", "session_id": "n/a", "acquisition": "n/a", "run": "2"},
     )
     return write.run(cwd=str(tmp_path)).outputs.table
+
+
+@pytest.fixture
+def table(head, tmp_path):
+    return write_table(head, tmp_path)
 
 
 def test_the_table_is_tidy_and_says_n_a(table):
@@ -147,7 +163,7 @@ def test_the_table_is_tidy_and_says_n_a(table):
         text = file.read()
     assert b"\r" not in text
     rows = pd.read_csv(table, sep="\t", keep_default_na=False, dtype=str)
-    assert list(rows) == list(COLUMNS)
+    assert list(rows) == [column for column in COLUMNS if column != LEGACY]
     assert len(rows) == 6 * 4  # whole brain, csf, none; R2*
     assert set(rows["participant_id"]) == {"sub-01"}
     assert set(rows["session_id"]) == {"n/a"}
@@ -179,3 +195,16 @@ def test_volumes_are_those_of_the_oblique_grid(table):
     assert rows.loc[rows["name"] == "brainstem", "volume_mm3"].tolist() == pytest.approx(
         4 * [16 * 2.5], rel=1e-6
     )
+
+
+def test_an_old_series_gets_its_column_and_no_other_number_changes(head, tmp_path, table):
+    plain = pd.read_csv(table, sep="\t")
+    (tmp_path / "old").mkdir()
+    old = pd.read_csv(write_table(head, tmp_path / "old", legacy=True), sep="\t")
+    pd.testing.assert_frame_equal(old.drop(columns=LEGACY), plain)
+    assert list(old)[-1] == LEGACY
+    chi, labels, _, trusted = head
+    values = 1e3 * chi[(labels == 36) & trusted].astype(float) - 10  # ppb against whole brain
+    values = values[(values > 0) & (values < np.percentile(values, 97))]
+    row = old[(old["reference"] == "whole-brain") & (old["index"] == 36)]
+    assert row[LEGACY].item() == pytest.approx(values.mean(), rel=1e-5)  # eight digits, single

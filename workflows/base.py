@@ -260,7 +260,7 @@ def _connect_regions(
 ) -> None:
     """Add what needs the T1w: registration, white matter, regions and the template."""
     coregistration = init_coregistration_wf(seed=study.protocol.segmentation.seed)
-    regions = init_regions_wf(atlas=atlas)
+    regions = init_regions_wf(atlas=atlas, rules=study.protocol.regions)
     labels = connect_labels(workflow, acquisition, coregistration, regions)
     references = _connect_references(workflow, study, coregistration, labels)
     regions.inputs.inputnode.labels = acquisition.labels
@@ -281,6 +281,8 @@ def _connect_regions(
     workflow.connect([
         (echoes, coregistration, [("outputnode.combined", "inputnode.magnitude")]),
         (labels, regions, [("dseg", "inputnode.dseg")]),
+        (coregistration, regions, [("outputnode.gm", "inputnode.gm")]),
+        (workflow.get_node("field_wf"), regions, [("outputnode.noise", "inputnode.noise")]),
         (masking, regions, [("outputnode.brain_mask", "inputnode.brain_mask")]),
         (background, regions, [("outputnode.mask", "inputnode.trusted_mask")]),
         (_unreferenced(workflow), regions, [("outputnode.chi", "inputnode.chi")]),

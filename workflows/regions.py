@@ -1,13 +1,16 @@
 """From maps and labels to the table of regions."""
 
+from dataclasses import asdict
+
 from nipype.pipeline import engine as pe
 
 from qsmprep.bids.atlas import Atlas
 from qsmprep.interfaces.regions import RegionTable
+from qsmprep.methods.regions import Rules
 from qsmprep.workflows._graph import open_graph
 
 
-def init_regions_wf(*, atlas: Atlas, name: str = "regions_wf") -> pe.Workflow:
+def init_regions_wf(*, atlas: Atlas, rules: Rules, name: str = "regions_wf") -> pe.Workflow:
     """
     Write what each region says.
 
@@ -15,6 +18,8 @@ def init_regions_wf(*, atlas: Atlas, name: str = "regions_wf") -> pe.Workflow:
     ----------
     atlas
         What the labels mean.
+    rules
+        Which voxels of a label count.
     name
         Name of the workflow.
 
@@ -22,6 +27,8 @@ def init_regions_wf(*, atlas: Atlas, name: str = "regions_wf") -> pe.Workflow:
     ------
     chi
         Susceptibility, ppm, not referenced.
+    noise
+        Standard deviation of the field, ppm.
     r2star
         R2*, 1/s; optional.
     dseg
@@ -32,6 +39,8 @@ def init_regions_wf(*, atlas: Atlas, name: str = "regions_wf") -> pe.Workflow:
         Brain in GRE space.
     trusted_mask
         Where the maps are measured.
+    gm
+        Probability of grey matter in GRE space.
     references
         For each reference its ``mean_ppm``, or None where it could not be taken.
     labels
@@ -43,13 +52,15 @@ def init_regions_wf(*, atlas: Atlas, name: str = "regions_wf") -> pe.Workflow:
         One row per region, map and reference; units in every row.
     """
     inputs = [
-        "chi", "r2star", "dseg", "dseg_t1w", "brain_mask", "trusted_mask", "references", "labels",
+        "chi", "noise", "r2star", "dseg", "dseg_t1w", "brain_mask", "trusted_mask", "gm",
+        "references", "labels",
     ]  # fmt: skip
     workflow, inputnode, outputnode = open_graph(name, inputs, ["table"])
     table = pe.Node(
         RegionTable(
             atlas=atlas.name,
             regions=[(region.index, region.name, region.hemisphere) for region in atlas.regions],
+            rules=asdict(rules),
         ),
         name="table",
     )

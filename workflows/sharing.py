@@ -24,6 +24,7 @@ STAGES = {
     "referencing_wf": ("referencing",),
     "references_wf": ("referencing",),
     "coregistration_wf": ("segmentation",),
+    "regions_wf": ("regions",),
 }
 """Stages of the protocol that each part of a graph reads itself."""
 

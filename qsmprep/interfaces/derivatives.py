@@ -21,7 +21,7 @@ from nipype.interfaces.io import add_traits
 
 from qsmprep.bids.derivatives import atomic_write_text, replacing, sidecar_path, write_json
 from qsmprep.bids.outputs import output_metadata, output_path, output_table
-from qsmprep.interfaces.regions import COLUMNS
+from qsmprep.interfaces.regions import columns
 
 GZIP_LEVEL = 4
 """Float maps are mostly noise: more effort makes them hardly smaller, and much slower."""
@@ -91,7 +91,9 @@ class SaveDerivatives(SimpleInterface):
             if port == "probseg":
                 metadata["LabelMap"] = [f"{name} {side}" for _, name, side in self.inputs.lookup]
             if port == "regions":
-                metadata |= {name: {"Description": text} for name, text in COLUMNS.items()}
+                legacy = bool(self.inputs.protocol["regions"]["legacy"])
+                described = columns(legacy=legacy)
+                metadata |= {name: {"Description": text} for name, text in described.items()}
             write_json(sidecar_path(target), metadata)
         if port == "dseg":
             self._save_lookup(target)

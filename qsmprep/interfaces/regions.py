@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from nipype.interfaces.base import (
@@ -17,7 +18,16 @@ import pandas as pd
 
 from qsmprep.geometry import Geometry
 from qsmprep.interfaces._nifti import load, load_labels, load_mask
-from qsmprep.methods.regions import Region, RegionStatistics, regional_statistics
+from qsmprep.methods.regions import (
+    Head,
+    Region,
+    RegionStatistics,
+    Rules,
+    errors_of_means,
+    regional_statistics,
+    select_voxels,
+    with_positive_means,
+)
 from qsmprep.units import PPB_PER_PPM
 
 COLUMNS = {
@@ -32,19 +42,31 @@ COLUMNS = {
     "map": "Chimap or R2starmap",
     "reference": "what zero means for susceptibility; n/a for other maps",
     "units": "unit of mean, std, median, mad, p05, p95 and sem",
-    "n_voxels": "voxels measured, which the statistics rest on",
-    "volume_mm3": "volume of the region in the GRE, before any mask",
-    "coverage": "part of the region's voxels that were measured",
-    "mean": "mean",
+    "n_label": "voxels of the label, before any mask or rule",
+    "n_outside_mask": "voxels of the label outside the brain",
+    "n_untrusted": "voxels in the brain without trusted value",
+    "n_eroded": "further voxels taken by erosion",
+    "n_partial_volume": "further voxels taken for too little grey matter",
+    "n_vessel": "further voxels taken for a vein",
+    "n_voxels": "voxels left, which the statistics rest on: n_label less what was taken",
+    "volume_mm3": "volume of the region in the GRE, before any mask or rule",
+    "coverage": "part of the label's voxels in the brain and with a trusted value",
+    "mean": "mean; this and what follows weighted by grey matter if the protocol says so",
     "std": "standard deviation, n - 1 degrees of freedom",
     "median": "median",
     "mad": "median distance from the median, not scaled to a standard deviation",
     "p05": "5th percentile",
     "p95": "95th percentile",
-    "sem": "std / sqrt(n_voxels): a lower bound, because neighbouring voxels are not independent",
-    "flag": "what to beware of; n/a for nothing",
+    "sem": "standard error of the mean; for Chimap what noise of the field leaves in it after a "
+    "linear inversion, for other maps std / sqrt(n_voxels), a lower bound",
+    "flag": "what to beware of, separated by semicolons; n/a for nothing",
+    "mean_positive_below_p97": "mean of positive voxels below the 97th percentile, unweighted, to "
+    "continue an old series; there only if the protocol asks for it",
 }
 """What stands in each column, in their order."""
+
+LEGACY = "mean_positive_below_p97"
+"""The column that a table has only if the protocol asks for it."""
 
 Row = tuple[str, str | None, str, RegionStatistics]
 """Map, reference, unit and statistics."""
@@ -52,7 +74,9 @@ Row = tuple[str, str | None, str, RegionStatistics]
 
 class _RegionTableInputSpec(BaseInterfaceInputSpec):
     chi = File(exists=True, mandatory=True, desc="susceptibility, ppm, not referenced")
+    noise = File(exists=True, mandatory=True, desc="standard deviation of the field, ppm")
     r2star = File(exists=True, desc="R2*, 1/s")
+    gm = File(exists=True, mandatory=True, desc="probability of grey matter in GRE space")
     dseg = File(exists=True, mandatory=True, desc="labels in GRE space")
     dseg_t1w = File(exists=True, desc="labels in T1w space: tells what the field of view cuts")
     brain_mask = File(exists=True, mandatory=True, desc="brain in GRE space")
@@ -60,6 +84,7 @@ class _RegionTableInputSpec(BaseInterfaceInputSpec):
     references = traits.Dict(mandatory=True, desc="name of each reference: its mean_ppm or None")
     atlas = traits.Str(mandatory=True, desc="name of the atlas")
     regions = traits.List(mandatory=True, desc="index, name and hemisphere of each region")
+    rules = traits.Dict(mandatory=True, desc="settings of the table [regions] of the protocol")
     labels = traits.Dict(mandatory=True, desc="participant_id, session_id, acquisition, run")
 
 
@@ -74,32 +99,54 @@ class RegionTable(SimpleInterface):
     output_spec = _RegionTableOutputSpec
 
     def _run_interface(self, runtime):
+        rules = Rules(**self.inputs.rules)
+        head = self._head()
+        regions = [Region(*region) for region in self.inputs.regions]
+        samples = select_voxels(head, regions, rules)
+        describe = partial(
+            regional_statistics,
+            samples=samples,
+            voxel_volume=head.geometry.voxel_volume,
+            expected_mm3=self._volumes(),
+        )
+        noise, _ = load(self.inputs.noise)
+        errors = errors_of_means(samples, noise, head.measured, head.geometry)
+        chi = describe(head.chi, errors=errors)
         rows: list[Row] = []
-        chi = [row.scaled(PPB_PER_PPM) for row in self._statistics(self.inputs.chi)]
         for reference, mean in reference_means(self.inputs.references).items():
-            shifted = [row.shifted(-PPB_PER_PPM * mean) for row in chi]
-            rows += [("Chimap", reference, "ppb", row) for row in shifted]
-        if isdefined(self.inputs.r2star):
-            r2star = self._statistics(self.inputs.r2star)
+            referenced = [row.shifted(-mean) for row in chi]
+            if rules.legacy:
+                referenced = with_positive_means(referenced, head.chi, samples, zero=mean)
+            rows += [("Chimap", reference, "ppb", row.scaled(PPB_PER_PPM)) for row in referenced]
+        if head.r2star is not None:
+            r2star = describe(head.r2star)
+            if rules.legacy:
+                r2star = with_positive_means(r2star, head.r2star, samples)
             rows += [("R2starmap", None, "1/s", row) for row in r2star]
         path = Path(runtime.cwd) / "regions.tsv"
-        table = tabulate(rows, self.inputs.atlas, self.inputs.labels)
+        table = tabulate(rows, self.inputs.atlas, self.inputs.labels, legacy=rules.legacy)
         table.to_csv(
             path, sep="\t", na_rep="n/a", index=False, lineterminator="\n", float_format="%.8g"
         )
         self._results["table"] = str(path)
         return runtime
 
-    def _statistics(self, path: str) -> list[RegionStatistics]:
-        values, image = load(path)
-        return regional_statistics(
-            values,
+    def _head(self) -> Head:
+        chi, image = load(self.inputs.chi)
+        r2star = load(self.inputs.r2star)[0] if isdefined(self.inputs.r2star) else None
+        brain = load_mask(self.inputs.brain_mask)
+        # All maps are measured in the same voxels.
+        measured = brain & load_mask(self.inputs.trusted_mask) & np.isfinite(chi)
+        if r2star is not None:
+            measured &= np.isfinite(r2star)
+        return Head(
             load_labels(self.inputs.dseg),
-            [Region(*region) for region in self.inputs.regions],
-            brain=load_mask(self.inputs.brain_mask),
-            trusted=load_mask(self.inputs.trusted_mask),
-            voxel_volume=Geometry.from_affine(image.affine).voxel_volume,
-            expected_mm3=self._volumes(),
+            brain,
+            measured,
+            Geometry.from_affine(image.affine),
+            chi,
+            r2star,
+            load(self.inputs.gm)[0],
         )
 
     def _volumes(self) -> dict[int, float] | None:
@@ -110,6 +157,11 @@ class RegionTable(SimpleInterface):
         indices, counts = np.unique(load_labels(self.inputs.dseg_t1w), return_counts=True)
         voxel = Geometry.from_affine(image.affine).voxel_volume
         return dict(zip(indices.tolist(), (counts * voxel).tolist(), strict=True))
+
+
+def columns(*, legacy: bool) -> dict[str, str]:
+    """Return what stands in each column of a table, with that of old series or without."""
+    return {name: text for name, text in COLUMNS.items() if legacy or name != LEGACY}
 
 
 def reference_means(references: dict) -> dict[str, float]:
@@ -128,7 +180,9 @@ def reference_means(references: dict) -> dict[str, float]:
     return {**means, "none": 0.0}
 
 
-def tabulate(rows: list[Row], atlas: str, labels: dict[str, str]) -> pd.DataFrame:
+def tabulate(
+    rows: list[Row], atlas: str, labels: dict[str, str], *, legacy: bool = False
+) -> pd.DataFrame:
     """
     Return the table of map, reference, unit and statistics.
 
@@ -140,6 +194,8 @@ def tabulate(rows: list[Row], atlas: str, labels: dict[str, str]) -> pd.DataFram
         Name of the atlas.
     labels
         Identifying columns, the same in every row.
+    legacy
+        Whether there is the column that continues old series.
     """
     common = {**labels, "atlas": atlas}
     table = pd.DataFrame(
@@ -147,7 +203,7 @@ def tabulate(rows: list[Row], atlas: str, labels: dict[str, str]) -> pd.DataFram
             common | vars(row) | {"map": kind, "reference": reference, "units": units}
             for kind, reference, units, row in rows
         ],
-        columns=list(COLUMNS),
+        columns=list(columns(legacy=legacy)),
     )
     table["index"] = table["index"].astype("Int64")
     table["flag"] = table["flag"].replace("", None)

@@ -74,6 +74,8 @@ def methods_text(
         f"{_list(stages['swi'])}.",
         f"- Regions: {_labels(stages['segmentation'])}; the T1w image was aligned "
         "to the magnitude by six degrees of freedom, labels were interpolated once for each.",
+        "- Voxels that a region's mean rests on: in the brain and of trusted phase; rules"
+        f"{_list(stages['regions'])} (mm, ppm; partial volume in cortex only).",
         "",
         "# References",
         "",

@@ -1,10 +1,29 @@
-"""Regions: which rows a table has, and what stands in them."""
+"""Regions: which voxels speak for them, and what stands in the rows of a table."""
 
-from qsmprep.methods.regions.statistics import (
+from qsmprep.methods.regions.errors import errors_of_means
+from qsmprep.methods.regions.rules import Rules
+from qsmprep.methods.regions.selection import (
     WHOLE_BRAIN,
+    Head,
     Region,
+    Sample,
+    select_voxels,
+)
+from qsmprep.methods.regions.statistics import (
     RegionStatistics,
     regional_statistics,
+    with_positive_means,
 )
 
-__all__ = ["WHOLE_BRAIN", "Region", "RegionStatistics", "regional_statistics"]
+__all__ = [
+    "WHOLE_BRAIN",
+    "Head",
+    "Region",
+    "RegionStatistics",
+    "Rules",
+    "Sample",
+    "errors_of_means",
+    "regional_statistics",
+    "select_voxels",
+    "with_positive_means",
+]
