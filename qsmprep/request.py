@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from qsmprep.bids.atlas import Atlas, read_atlas
+from qsmprep.bids.template import MNI, Template, read_template
 from qsmprep.errors import RequestError
 from qsmprep.protocol import Protocol
 from qsmprep.resources import Resources
@@ -44,6 +45,8 @@ class Request:
         Whether to start without intermediate results.
     command
         The command line, for the report.
+    template
+        What maps are carried to; `resolve` finds it.
     """
 
     bids_dir: Path
@@ -60,6 +63,7 @@ class Request:
     write_graph: bool = False
     clean_work_dir: bool = False
     command: str = ""
+    template: Template = MNI
 
 
 ATLAS_NEEDED = """\
@@ -73,6 +77,7 @@ no atlas was given; regions need one. Give one of
 def resolve(request: Request) -> tuple[Request, Atlas | None]:
     """Return the request with the atlas known by its content, and the atlas itself."""
     _check_masks(request)
+    request = _with_template(request)
     wanted = request.protocol.segmentation.atlas
     if not wanted:
         raise RequestError(ATLAS_NEEDED)
@@ -83,6 +88,13 @@ def resolve(request: Request) -> tuple[Request, Atlas | None]:
     _check_region(request.protocol, atlas)
     protocol = request.protocol.with_atlas(f"{atlas.name}@{atlas.digest}")
     return replace(request, protocol=protocol), atlas
+
+
+def _with_template(request: Request) -> Request:
+    """Return the request with its template, which the protocol knows by its content."""
+    template = read_template(request.protocol.normalisation.template)
+    protocol = request.protocol.with_template(template.setting)
+    return replace(request, template=template, protocol=protocol)
 
 
 def _check_masks(request: Request) -> None:

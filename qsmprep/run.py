@@ -124,7 +124,15 @@ def _run(request: Request, plan: Plan, atlas: Atlas | None, work_dir: Path) -> i
         reason = "not run, because of --stop-on-first-crash"
     name = atlas.name if atlas else ""
     rows = [
-        judge(a, plan, request.out_dir, atlas=name, crashes=crashes, ending=reason)
+        judge(
+            a,
+            plan,
+            request.out_dir,
+            atlas=name,
+            template=request.template.name,
+            crashes=crashes,
+            ending=reason,
+        )
         for a in plan.acquisitions
     ]
     rows += skipped_rows(plan)
@@ -198,10 +206,11 @@ def _terminable() -> Iterator[None]:
 
 
 def _write_head(request: Request, digest: str) -> None:
+    folder = request.template.folder
     write_output_files(
         request.out_dir,
         bids_dir=request.bids_dir,
-        derivatives=request.derivatives,
+        derivatives={**request.derivatives, **({"templates": folder.parent} if folder else {})},
         protocol_name=request.protocol.name,
         protocol_digest=digest,
     )
@@ -267,8 +276,9 @@ def _execute(
     logs = request.out_dir / "logs"
     configure(logs, request.stop_on_first_crash)
     study = Study(
-        request.bids_dir, request.out_dir, request.protocol, atlas, request.resources.device
-    )
+        request.bids_dir, request.out_dir, request.protocol, atlas, request.resources.device,
+        request.template,
+    )  # fmt: skip
     workflow = build(study, plan.acquisitions, work_dir)
     if request.write_graph:
         draw_graph(workflow, logs / "graph.svg")

@@ -99,5 +99,5 @@ def complete(simulated, heads, qsmprep):
     # As most people type it: relative. Coarse registrations will do for a head of large voxels.
     return qsmprep(
         Path("bids"), root / "complete", "--atlas", heads.relative_to(root),
-        "--set", "segmentation.spacing=4", cwd=root,
+        "--set", "segmentation.spacing=4", "--set", "normalisation.spacing=4", cwd=root,
     )  # fmt: skip

@@ -49,6 +49,7 @@ EXAMPLES = {
     "init_relaxometry_wf": {"te": TE, "stage": PROTOCOL.relaxometry},
     "init_swi_wf": {"te": TE, "b0": 3.0, "swi": PROTOCOL.swi},
     "init_segmentation_wf": {"atlas": ATLAS, "seed": 1},
+    "init_template_wf": {},
     "init_two_pass_wf": {"background": PROTOCOL.background, "inversion": PROTOCOL.inversion},
 }
 BUILDERS = {

@@ -220,6 +220,7 @@ def test_a_run_takes_brain_and_zero_from_the_t1w_in_two_passes(
         "referencing.method": "label",
         "referencing.region": "thalamus",
         "segmentation.spacing": "4",
+        "normalisation.spacing": "4",
     }
     given = [word for name, value in changes.items() for word in ("--set", f"{name}={value}")]
     run = qsmprep(simulated, tmp_path / "out", "--protocol", "fast", "--atlas", atlas, *given)

@@ -10,6 +10,7 @@ from nipype.pipeline import engine as pe
 from qsmprep.bids.atlas import Atlas
 from qsmprep.bids.derivatives import bids_uri
 from qsmprep.bids.models import Acquisition, Anatomy
+from qsmprep.bids.template import MNI, Template
 from qsmprep.interfaces.derivatives import SaveDerivatives
 from qsmprep.interfaces.figures import SaveFigures
 from qsmprep.protocol import Protocol
@@ -30,6 +31,8 @@ class Study:
         Labelled heads, or None for maps without regions.
     device
         What background removal and inversion compute on.
+    template
+        What maps are carried to.
     """
 
     bids_dir: Path
@@ -37,6 +40,7 @@ class Study:
     protocol: Protocol
     atlas: Atlas | None
     device: str = "cpu"
+    template: Template = MNI
 
     @property
     def regions(self) -> list[tuple[int, str, str]]:
@@ -84,6 +88,8 @@ def _sink(
             stem=stem,
             atlas=study.atlas.name if study.atlas else "",
             lookup=study.regions,
+            template=study.template.name,
+            template_image=study.template.reference,
             protocol=protocol.stages,
             digest=protocol.digest(),
             sources=[bids_uri(path, study.bids_dir) for path in sources],

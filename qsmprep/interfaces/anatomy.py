@@ -17,7 +17,14 @@ import numpy as np
 from qsmprep.errors import InputError
 from qsmprep.geometry import Geometry
 from qsmprep.interfaces._nifti import load, load_mask, save_like
-from qsmprep.interfaces.registration import LPS, resample, seeded_ants, to_ants, working_image
+from qsmprep.interfaces.registration import (
+    LPS,
+    resample,
+    seeded_ants,
+    temporaries_in,
+    to_ants,
+    working_image,
+)
 from qsmprep.methods.segmentation import BRAIN_LITRES, stripped_brain, upper_centre
 
 
@@ -192,14 +199,16 @@ class Tissues(SimpleInterface):
         # Rims that the template misses take the prior of fluid; none may be without any.
         priors[0] = np.clip(1 - priors[1] - priors[2], 0, 1)
         total = sum(priors)
-        found = ants.atropos(
-            a=to_ants(ants, brain, image.affine),
-            x=to_ants(ants, mask, image.affine),
-            i=[to_ants(ants, prior / total, image.affine) for prior in priors],
-            m="[0.1,1x1x1]",
-            c="[5,0]",
-            priorweight=0.25,
-        )
+        with temporaries_in(runtime.cwd):
+            found = ants.atropos(
+                a=to_ants(ants, brain, image.affine),
+                x=to_ants(ants, mask, image.affine),
+                i=[to_ants(ants, prior / total, image.affine) for prior in priors],
+                m="[0.1,1x1x1]",
+                c="[5,0]",
+                priorweight=0.25,
+                r=0,  # or it would draw its own seed
+            )
         for name, probability in zip(names, found["probabilityimages"], strict=True):
             path = Path(runtime.cwd) / f"{name}.nii.gz"
             self._results[name] = save_like(probability.numpy(), image, path)
