@@ -163,8 +163,8 @@ def test_the_skull_of_a_template_is_taken_off(tmp_path):
 # maps carried there
 
 
-@pytest.fixture
-def carried(tmp_path):
+@pytest.fixture(params=["linear", "bSpline"])
+def carried(tmp_path, request):
     """Return a ball of constant value, shifted by a third of a voxel and carried."""
     ants = seeded_ants(0)
     grid = np.indices((24, 24, 24)) - 11.5
@@ -174,7 +174,11 @@ def carried(tmp_path):
     image = write(np.where(inside, 0.05, 0), np.eye(4), tmp_path / "chi.nii.gz")
     mask = write(inside, np.eye(4), tmp_path / "mask.nii.gz")
     found = CarryMap(
-        image=image, mask=mask, reference=image, transforms=[str(tmp_path / "shift.txt")]
+        image=image,
+        mask=mask,
+        reference=image,
+        transforms=[str(tmp_path / "shift.txt")],
+        interpolation=request.param,
     ).run(cwd=str(tmp_path))
     return inside, *(
         nb.load(path).get_fdata() for path in (found.outputs.resampled, found.outputs.mask)
@@ -194,7 +198,8 @@ def test_a_map_covers_as_much_as_it_did(carried):
     assert known.sum() == pytest.approx(inside.sum(), rel=0.02)
 
 
-def test_saved_transforms_carry_as_the_program_does(template, tmp_path):
+@pytest.mark.parametrize("interpolation", ["linear", "bSpline"])
+def test_saved_transforms_carry_as_the_program_does(template, tmp_path, interpolation):
     # What docs/outputs.md tells users to call, on the files it tells them to use.
     ants = seeded_ants(1)
     image, mask = nb.load(template.t1w), template.mask
@@ -210,23 +215,22 @@ def test_saved_transforms_carry_as_the_program_does(template, tmp_path):
     )
     ants.write_transform(rigid, str(tmp_path / "rigid.txt"))
     there = [str(tmp_path / "rigid.txt"), nonlinear.outputs.moving_to_fixed]
-    ours = CarryMap(image=brain, mask=inside, reference=template.t1w, transforms=there).run(
-        cwd=str(tmp_path)
-    )
-    theirs = ants.apply_transforms(
-        ants.image_read(template.t1w), ants.image_read(brain), there[::-1]
-    ).numpy()
-    values, known = (
-        nb.load(path).get_fdata() for path in (ours.outputs.resampled, ours.outputs.mask)
-    )
-    whole = (
+    found = CarryMap(
+        image=brain, mask=inside, reference=template.t1w, transforms=there,
+        interpolation=interpolation,
+    ).run(cwd=str(tmp_path)).outputs  # fmt: skip
+    ours, known = (nb.load(path).get_fdata() for path in (found.resampled, found.mask))
+    theirs, share = (
         ants.apply_transforms(
-            ants.image_read(template.t1w), ants.image_read(inside), there[::-1]
+            ants.image_read(template.t1w), ants.image_read(path), there[::-1],
+            interpolator=interpolation,
         ).numpy()
-        > 0.999
-    )
-    assert 0.8 < whole.sum() / known.sum() < 1
-    np.testing.assert_allclose(values[whole], theirs[whole], atol=1e-3)
+        for path in (brain, inside)
+    )  # fmt: skip
+    np.testing.assert_array_equal(known > 0, share >= 0.5)
+    whole = np.abs(share - 1) < 1e-3  # elsewhere we divide by the share
+    assert whole.sum() > 0.4 * known.sum()  # much of a brain lies near its rim at 4 mm
+    np.testing.assert_allclose(ours[whole], theirs[whole], atol=2e-3)
 
 
 # the same every time, and nothing left behind

@@ -11,6 +11,9 @@ from qsmprep.workflows._graph import open_graph
 MASKS = {"chi": "trusted_mask", "r2star": "brain_mask"}
 """The maps, and where each is known."""
 
+INTERPOLATIONS = {"chi": "bSpline", "r2star": "linear"}
+"""No rate may come out negative beside the peaks that R2* has at air and vessels."""
+
 
 def init_template_wf(
     *, maps: Sequence[str] = tuple(MASKS), name: str = "template_wf"
@@ -61,7 +64,8 @@ def init_template_wf(
         (inputnode, route, [("gre_to_t1w", "in1"), ("t1w_to_template", "in2")]),
     ])  # fmt: skip
     for image in maps:
-        carry = pe.Node(CarryMap(), name=f"carry_{image}")
+        interpolation = INTERPOLATIONS[image]
+        carry = pe.Node(CarryMap(interpolation=interpolation), name=f"carry_{image}")
         workflow.connect([
             (inputnode, carry, [
                 (image, "image"), (MASKS[image], "mask"), ("template", "reference"),

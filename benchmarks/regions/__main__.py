@@ -1,7 +1,7 @@
 """
 Measure brains, tissues and registrations against truth and manual labels, and print the tables.
 
-    python benchmarks/regions SHARED OUT [--parts brain tissues rigid cost]
+    python benchmarks/regions SHARED OUT [--parts brain tissues rigid ...]
 
 SHARED holds ``data/`` of the project. Every part leaves OUT/PART.tsv, one row per measurement;
 parts whose table is there are only printed again. Steps that have run lie in OUT/steps.
@@ -14,6 +14,7 @@ from pathlib import Path
 import sys
 
 import anatomy
+import interpolation
 import pandas as pd
 import steps
 
@@ -21,6 +22,7 @@ PARTS = {
     "brain": anatomy.brains,
     "tissues": anatomy.tissues,
     "rigid": anatomy.rigid,
+    "interpolation": interpolation.measure,
     "cost": lambda _, work: steps.costs(work),
 }
 """What measures each part: a function of the folders of the data and of intermediate results."""
