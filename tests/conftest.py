@@ -9,6 +9,8 @@ import sys
 import pytest
 from runs import Ended, copy_participant
 
+from qsmprep.bids.template import SUFFIXES
+from qsmprep.interfaces.registration import TemplateFiles
 from qsmprep.simulate.acquisition import SessionSpec
 from qsmprep.simulate.dataset import ParticipantSpec, write_atlas, write_dataset
 
@@ -89,6 +91,17 @@ def heads(atlas):
         for kind in ("T1w", "dseg"):
             source = atlas / f"tpl-simulated/anat/tpl-simulated_{kind}.nii.gz"
             shutil.copy(source, folder / label / "anat" / f"{label}_{kind}.nii.gz")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def template_folder(tmp_path_factory):
+    """Return nilearn's template at 4 mm, named as one of a user's own."""
+    folder = tmp_path_factory.mktemp("templates") / "tpl-Toy"
+    folder.mkdir()
+    written = TemplateFiles(resolution=4).run(cwd=str(folder)).outputs
+    for kind, suffix in SUFFIXES.items():
+        Path(getattr(written, kind)).rename(folder / f"tpl-Toy_{suffix}.nii.gz")
     return folder
 
 

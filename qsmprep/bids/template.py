@@ -108,7 +108,7 @@ def read_template(wanted: str) -> Template:
 def _folder_of(wanted: str) -> Path:
     """Return where a template lies, given its folder or its name."""
     if "/" in wanted or wanted.startswith("tpl-"):
-        return Path(wanted).absolute()  # steps run in folders of their own
+        return Path(wanted).expanduser().absolute()  # steps run in folders of their own
     home = os.environ.get("TEMPLATEFLOW_HOME") or os.path.expanduser("~/.cache/templateflow")
     return Path(home).absolute() / f"tpl-{wanted}"
 

@@ -72,8 +72,8 @@ def methods_text(
         "references. Susceptibility of a reference may change with disease.",
         "- Susceptibility-weighted image (Haacke et al., 2004, doi:10.1002/mrm.20198)"
         f"{_list(stages['swi'])}.",
-        f"- Template: {stages['normalisation']['template']}, to which the T1w image was aligned at "
-        f"{stages['normalisation']['spacing']} mm by SyN (Avants et al., 2008, "
+        f"- Template: {stages['normalisation']['template']}, to which the T1w image was aligned "
+        f"at {stages['normalisation']['spacing']} mm by SyN (Avants et al., 2008, "
         "doi:10.1016/j.media.2007.06.004); maps of the echoes were interpolated once.",
         f"- Regions: atlas {stages['segmentation']['atlas']}, registered to the T1w image at "
         f"{stages['segmentation']['spacing']} mm by SyN, majority vote; the T1w image was aligned "
