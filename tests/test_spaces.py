@@ -11,7 +11,7 @@ from qsmprep.bids.outputs import expected_outputs, output_metadata
 from qsmprep.bids.template import BUNDLED, MNI, SUFFIXES, read_template
 from qsmprep.errors import RequestError
 from qsmprep.interfaces.anatomy import Tissues
-from qsmprep.interfaces.registration import CarryMap, SyN, TemplateFiles, seeded_ants
+from qsmprep.interfaces.registration import LPS, CarryMap, SyN, TemplateFiles, seeded_ants
 from qsmprep.protocol import Protocol
 from qsmprep.request import Request, resolve
 from qsmprep.resources import Resources
@@ -236,14 +236,21 @@ def test_saved_transforms_carry_as_the_program_does(template, tmp_path, interpol
 # the same every time, and nothing left behind
 
 
-def tissues_of(template, folder):
-    """Return the paths of the tissues of the template's own brain."""
+def tissues_of(template, folder, shift=(0.0, 0.0, 0.0)):
+    """Return the paths of the tissues of the template's own brain, somewhere in the scanner."""
     folder.mkdir()
     ants = seeded_ants(0)
-    identity = str(folder / "identity.txt")
-    ants.write_transform(ants.create_ants_transform("AffineTransform"), identity)
+    back = ants.create_ants_transform(
+        "AffineTransform", translation=(LPS @ np.negative(shift)).tolist()
+    )
+    ants.write_transform(back, str(folder / "back.txt"))
+    for name in ("t1w", "mask"):
+        image = nb.load(getattr(template, name))
+        affine = nb.affines.from_matvec(np.eye(3), shift) @ image.affine
+        write(image.get_fdata(), affine, folder / f"{name}.nii")
     found = Tissues(
-        brain=template.t1w, mask=template.mask, template_to_t1w=identity, seed=1,
+        brain=str(folder / "t1w.nii"), mask=str(folder / "mask.nii"),
+        template_to_t1w=str(folder / "back.txt"), seed=1,
         **{name: getattr(template, name) for name in NAMES},
     ).run(cwd=str(folder))  # fmt: skip
     return [Path(getattr(found.outputs, name)) for name in NAMES]
@@ -256,9 +263,18 @@ def test_tissues_leave_nothing_in_the_temporary_folder(template, tmp_path, monke
     found = tissues_of(template, tmp_path / "work")
     assert not list(system.iterdir())
     assert {p.name for p in (tmp_path / "work").iterdir()} == {
-        "identity.txt", *(path.name for path in found)
+        "back.txt", "t1w.nii", "mask.nii", *(path.name for path in found)
     }  # fmt: skip
     assert tempfile.gettempdir() == str(system)
+
+
+def test_tissues_do_not_mind_where_the_head_lies(template, tmp_path):
+    # Atropos refuses grids that differ by the rounding of a header, as those far from zero do.
+    far = tissues_of(template, tmp_path / "far", (210.12345, -180.54321, 150.98765))
+    here = tissues_of(template, tmp_path / "here")
+    for one, other in zip(far, here, strict=True):
+        one, other = (nb.load(path).get_fdata() for path in (one, other))
+        assert np.abs(one - other).mean() < 1e-3  # the interpolation of priors rounds, too
 
 
 def test_the_same_input_gives_the_same_bytes(template, tmp_path):

@@ -203,11 +203,13 @@ class Tissues(SimpleInterface):
         # Rims that the template misses take the prior of fluid; none may be without any.
         priors[0] = np.clip(1 - priors[1] - priors[2], 0, 1)
         total = sum(priors)
+        # It refuses priors whose place, once written to a file, differs in the seventh digit.
+        plain = np.diag([*Geometry.from_affine(image.affine).voxel_size, 1.0])
         with temporaries_in(runtime.cwd):
             found = ants.atropos(
-                a=to_ants(ants, brain[box], around.affine),
-                x=to_ants(ants, mask[box], around.affine),
-                i=[to_ants(ants, prior / total, around.affine) for prior in priors],
+                a=to_ants(ants, brain[box], plain),
+                x=to_ants(ants, mask[box], plain),
+                i=[to_ants(ants, prior / total, plain) for prior in priors],
                 m="[0.1,1x1x1]",
                 c="[5,0]",
                 priorweight=0.25,
