@@ -185,6 +185,26 @@ class SWI:
 
 
 @dataclass(frozen=True)
+class Normalisation:
+    """
+    Where the T1w leads to: the template, and the echoes.
+
+    Parameters
+    ----------
+    template
+        Name of the template, or its folder ``tpl-X``.
+    spacing
+        Edge of a voxel in the nonlinear registration of the T1w to it, mm.
+    seed
+        Seed of the sampling in registrations of the T1w to template and echoes.
+    """
+
+    template: str = "MNI152NLin2009aSym"
+    spacing: float = 2.0
+    seed: int = 1
+
+
+@dataclass(frozen=True)
 class Segmentation:
     """
     Which labels, and how they get there.
@@ -205,9 +225,9 @@ class Segmentation:
         What labels made elsewhere mean, if no table beside them says so: ``freesurfer``,
         ``synthseg``, ``mricloud``, ``cerebra`` or a table.
     spacing
-        Edge of a voxel in nonlinear registrations, mm.
+        Edge of a voxel in nonlinear registrations of the atlas, mm.
     seed
-        Seed of the registrations' sampling.
+        Seed of the sampling in registrations of the atlas.
     """
 
     atlas: str = ""
@@ -223,6 +243,7 @@ SETTINGS = {
     "trust": Trust,
     "referencing": Referencing,
     "swi": SWI,
+    "normalisation": Normalisation,
     "segmentation": Segmentation,
     "regions": Rules,
 }
@@ -245,6 +266,7 @@ class Protocol:
     inversion: Stage
     referencing: Referencing
     swi: SWI
+    normalisation: Normalisation
     segmentation: Segmentation
     regions: Rules
 
@@ -275,6 +297,10 @@ class Protocol:
         read = {stage: Stage.read(stage, tables.get(stage, {})) for stage in ALGORITHMS}
         plain = {stage: _read_settings(stage, tables.get(stage, {})) for stage in SETTINGS}
         return cls(name=name, **read, **plain)  # type: ignore[arg-type]
+
+    def with_template(self, name: str) -> Protocol:
+        """Return the same protocol with a template known by what it is, not by where it lies."""
+        return replace(self, normalisation=replace(self.normalisation, template=name))
 
     def with_atlas(self, name: str) -> Protocol:
         """Return the same protocol with an atlas known by what it is, not by where it lies."""

@@ -12,6 +12,7 @@ from qsmprep.bids.atlas import Atlas
 from qsmprep.bids.atlas_sources import find_atlas
 from qsmprep.bids.lookups import LOOKUPS
 from qsmprep.bids.segmentations import read_segmentations
+from qsmprep.bids.template import MNI, Template, read_template
 from qsmprep.errors import RequestError
 from qsmprep.protocol import Protocol
 from qsmprep.resources import Resources
@@ -48,6 +49,8 @@ class Request:
         Whether to start without intermediate results.
     command
         The command line, for the report.
+    template
+        What maps are carried to; `resolve` finds it.
     """
 
     bids_dir: Path
@@ -64,12 +67,14 @@ class Request:
     write_graph: bool = False
     clean_work_dir: bool = False
     command: str = ""
+    template: Template = MNI
 
 
 def resolve(request: Request) -> tuple[Request, Atlas | None]:
     """Return the request with the atlas known by its content, and the atlas itself."""
     _check_masks(request)
     _check_segmentation(request)
+    request = _with_template(request)
     settings = request.protocol.segmentation
     if settings.atlas == "none":
         _check_without_atlas(request.protocol)
@@ -105,6 +110,13 @@ def _check_segmentation(request: Request) -> None:
             f"segmentation.lookup = {settings.lookup}: is for labels given by -d "
             "segmentation=FOLDER; an atlas has a table of its own"
         )
+
+
+def _with_template(request: Request) -> Request:
+    """Return the request with its template, which the protocol knows by its content."""
+    template = read_template(request.protocol.normalisation.template)
+    protocol = request.protocol.with_template(template.setting)
+    return replace(request, template=template, protocol=protocol)
 
 
 def _check_masks(request: Request) -> None:

@@ -131,7 +131,15 @@ def _run(request: Request, plan: Plan, atlas: Atlas | None, work_dir: Path) -> i
         reason = "not run, because of --stop-on-first-crash"
     name = atlas.name if atlas else ""
     rows = [
-        judge(a, plan, request.out_dir, atlas=name, crashes=crashes, ending=reason)
+        judge(
+            a,
+            plan,
+            request.out_dir,
+            atlas=name,
+            template=request.template.name,
+            crashes=crashes,
+            ending=reason,
+        )
         for a in plan.acquisitions
     ]
     rows += skipped_rows(plan)
@@ -210,10 +218,11 @@ def _terminable() -> Iterator[None]:
 
 
 def _write_head(request: Request, digest: str) -> None:
+    folder = request.template.folder
     write_output_files(
         request.out_dir,
         bids_dir=request.bids_dir,
-        derivatives=request.derivatives,
+        derivatives={**request.derivatives, **({"templates": folder.parent} if folder else {})},
         protocol_name=request.protocol.name,
         protocol_digest=digest,
     )
@@ -288,6 +297,7 @@ def _execute(
         atlas,
         placed=_place(request, plan, atlas, work_dir),
         device=request.resources.device,
+        template=request.template,
     )
     workflow = build(study, plan.acquisitions, work_dir)
     if request.write_graph:
@@ -314,6 +324,7 @@ def _place(
         return {}
     return place_atlas(
         atlas,
+        request.template,
         seed=settings.seed,
         spacing=settings.spacing,
         folder=work_dir / "atlases",

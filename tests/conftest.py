@@ -9,6 +9,8 @@ import sys
 import pytest
 from runs import Ended, copy_participant
 
+from qsmprep.bids.template import SUFFIXES
+from qsmprep.interfaces.registration import TemplateFiles
 from qsmprep.simulate.acquisition import SessionSpec
 from qsmprep.simulate.dataset import ParticipantSpec, write_atlas, write_dataset
 
@@ -93,11 +95,22 @@ def heads(atlas):
 
 
 @pytest.fixture(scope="session")
+def template_folder(tmp_path_factory):
+    """Return nilearn's template at 4 mm, named as one of a user's own."""
+    folder = tmp_path_factory.mktemp("templates") / "tpl-Toy"
+    folder.mkdir()
+    written = TemplateFiles(resolution=4).run(cwd=str(folder)).outputs
+    for kind, suffix in SUFFIXES.items():
+        Path(getattr(written, kind)).rename(folder / f"tpl-Toy_{suffix}.nii.gz")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def complete(simulated, heads, qsmprep):
     """Return a complete run with an atlas: the only one, because registrations take minutes."""
     root = simulated.parent
     # As most people type it: relative. Coarse registrations will do for a head of large voxels.
     return qsmprep(
         Path("bids"), root / "complete", "--atlas", heads.relative_to(root),
-        "--set", "segmentation.spacing=4", cwd=root,
+        "--set", "segmentation.spacing=4", "--set", "normalisation.spacing=4", cwd=root,
     )  # fmt: skip

@@ -50,6 +50,7 @@ EXAMPLES = {
     "init_swi_wf": {"te": TE, "b0": 3.0, "swi": PROTOCOL.swi},
     "init_pairwise_segmentation_wf": {"atlas": ATLAS, "seed": 1},
     "init_template_segmentation_wf": {"atlas": ATLAS, "placed": {"tpl-toy": Path(__file__)}},
+    "init_template_wf": {},
     "init_two_pass_wf": {"background": PROTOCOL.background, "inversion": PROTOCOL.inversion},
 }
 BUILDERS = {

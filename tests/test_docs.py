@@ -100,7 +100,7 @@ def test_every_reference_is_documented():
 
 
 def test_every_output_is_documented():
-    given = {"atlas": "X", "suffix": "MEGRE"}
+    given = {"atlas": "X", "template": "MNI152NLin2009aSym", "suffix": "MEGRE"}
     for kind, table in output_table().items():
         for port, spec in table.items():
             extension = spec.get("extension", "")

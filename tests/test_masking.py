@@ -212,7 +212,7 @@ def test_a_run_with_the_masks_of_another_gives_its_map(simulated, maps, qsmprep,
 
 
 def test_a_run_takes_brain_and_zero_from_the_t1w_in_two_passes(
-    simulated, atlas, qsmprep, tmp_path
+    simulated, atlas, template_folder, qsmprep, tmp_path
 ):
     changes = {
         "masking.method": "t1w",
@@ -220,6 +220,8 @@ def test_a_run_takes_brain_and_zero_from_the_t1w_in_two_passes(
         "referencing.method": "label",
         "referencing.region": "thalamus",
         "segmentation.spacing": "4",
+        "normalisation.spacing": "4",
+        "normalisation.template": template_folder,
     }
     given = [word for name, value in changes.items() for word in ("--set", f"{name}={value}")]
     run = qsmprep(simulated, tmp_path / "out", "--protocol", "fast", "--atlas", atlas, *given)
@@ -237,3 +239,11 @@ def test_a_run_takes_brain_and_zero_from_the_t1w_in_two_passes(
     wanted = {"name": "thalamus", "hemisphere": "B", "reference": "label-thalamus"}
     (thalamus,) = (row for row in rows if wanted.items() <= row.items())
     assert float(thalamus["mean"]) == pytest.approx(0, abs=1e-3)
+    # The map is also on the template that was asked for, and says which image that is.
+    carried = run.out / CHI.replace("Chimap", "space-Toy_Chimap")
+    grid = nb.load(template_folder / "tpl-Toy_T1w.nii.gz")
+    np.testing.assert_allclose(nb.load(carried).affine, grid.affine)
+    reference = json.loads(carried.with_suffix("").with_suffix(".json").read_text())
+    assert reference["SpatialReference"] == "bids:templates:tpl-Toy/tpl-Toy_T1w.nii.gz"
+    description = json.loads((run.out / "dataset_description.json").read_text())
+    assert description["DatasetLinks"]["templates"] == template_folder.parent.as_uri()

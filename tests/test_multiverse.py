@@ -58,7 +58,8 @@ def test_the_figure_has_a_dot_for_each_protocol_and_acquisition():
 def test_protocols_share_what_they_have_in_common(simulated, heads, qsmprep, complete, custom):
     run = qsmprep(
         simulated, simulated.parent / "multiverse", "--atlas", heads,
-        "--set", "segmentation.spacing=4", "--protocol", "consensus", "--protocol", custom,
+        "--set", "segmentation.spacing=4", "--set", "normalisation.spacing=4",
+        "--protocol", "consensus", "--protocol", custom,
         work=complete.work,
     )  # fmt: skip
     assert run.status == 0, run.stderr

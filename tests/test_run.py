@@ -152,6 +152,24 @@ def test_the_map_is_in_ppm_and_its_reference_is_zero(complete):
     assert 0.01 < chi[trusted].std() < 0.1  # tissue spreads over some ten ppb
 
 
+def test_maps_on_the_template_are_the_maps(complete):
+    def carried(name):
+        return load(complete.out, f"sub-01/anat/sub-01_space-MNI152NLin2009aSym_{name}.nii.gz")
+
+    chi, known = carried("Chimap"), carried("desc-trusted_mask") > 0
+    assert (chi[~known] == 0).all()
+    white = carried("label-WM_probseg") > 0.9
+    assert known[white].mean() > 0.9
+    # What the two masks hold is the same tissue, whatever the template's size.
+    trusted = load(complete.out, "sub-01/anat/sub-01_desc-trusted_mask.nii.gz") > 0
+    own = load(complete.out)[trusted]
+    assert abs(chi[known].mean() - own.mean()) < 0.2 * own.std()
+    assert 0.8 < chi[known].std() / own.std() < 1.2
+    assert (carried("R2starmap") >= 0).all()
+    total = sum(carried(f"label-{tissue}_probseg") for tissue in ("CSF", "GM", "WM"))
+    np.testing.assert_allclose(total[white], 1, atol=1e-3)
+
+
 @pytest.fixture(scope="module")
 def regions(complete):
     path = complete.out / "sub-01/anat/sub-01_seg-simulated_regions.tsv"

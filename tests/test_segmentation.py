@@ -8,6 +8,7 @@ import pytest
 from scipy import ndimage
 
 from qsmprep.bids.atlas import read_atlas
+from qsmprep.bids.template import MNI
 from qsmprep.interfaces.registration import SyN, TemplateFiles
 from qsmprep.interfaces.segmentation import AlignAtlas, FuseLabels
 from qsmprep.methods.segmentation import FUSIONS, labelled_brain
@@ -235,6 +236,7 @@ def test_several_heads_meet_the_participant_on_the_template(
     def place():
         return place_atlas(
             toy_atlas,
+            MNI,
             seed=7,
             spacing=4.0,
             folder=tmp_path / "atlases",

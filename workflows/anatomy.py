@@ -1,5 +1,8 @@
 """From the T1w to brain, tissues and the transforms that lead out of it."""
 
+from collections.abc import Mapping
+from pathlib import Path
+
 from nipype.pipeline import engine as pe
 
 from qsmprep.interfaces.anatomy import N4, BrainMask, Tissues
@@ -12,7 +15,13 @@ from qsmprep.interfaces.registration import (
 from qsmprep.workflows._graph import open_graph
 
 
-def init_anatomy_wf(*, seed: int, spacing: float = 2.0, name: str = "anatomy_wf") -> pe.Workflow:
+def init_anatomy_wf(
+    *,
+    seed: int,
+    spacing: float = 2.0,
+    template: Mapping[str, Path] | None = None,
+    name: str = "anatomy_wf",
+) -> pe.Workflow:
     """
     Find brain and tissues of a T1w, and its way to the template.
 
@@ -24,6 +33,9 @@ def init_anatomy_wf(*, seed: int, spacing: float = 2.0, name: str = "anatomy_wf"
         Seed of the registrations' sampling.
     spacing
         Edge of a voxel in the nonlinear registration to the template, mm.
+    template
+        Images of the template: ``t1w``, ``mask``, ``csf``, ``gm`` and ``wm``; None takes
+        MNI152NLin2009aSym, which nilearn brings along.
     name
         Name of the workflow.
 
@@ -49,11 +61,17 @@ def init_anatomy_wf(*, seed: int, spacing: float = 2.0, name: str = "anatomy_wf"
     wm
         Probability of white matter in T1w space.
     t1w_to_template
-        ITK transform that carries T1w images to MNI152NLin2009aSym.
+        ITK transform that carries T1w images to the template.
     template_to_t1w
         Its inverse.
     template
-        T1w of MNI152NLin2009aSym, 1 mm, without skull.
+        T1w of the template, zero outside its brain.
+    template_csf
+        Probability of cerebrospinal fluid on the template.
+    template_gm
+        Probability of grey matter on the template.
+    template_wm
+        Probability of white matter on the template.
     """
     workflow, inputnode, outputnode = open_graph(
         name,
@@ -61,9 +79,11 @@ def init_anatomy_wf(*, seed: int, spacing: float = 2.0, name: str = "anatomy_wf"
         [
             "t1w_preproc", "t1w_brain", "brain_mask", "mask_source", "csf", "gm", "wm",
             "t1w_to_template", "template_to_t1w", "template",
+            "template_csf", "template_gm", "template_wm",
         ],
     )  # fmt: skip
-    template = pe.Node(TemplateFiles(), name="template")
+    files = {kind: str(path) for kind, path in (template or {}).items()}
+    target = pe.Node(TemplateFiles(files=files), name="template")
     n4 = pe.Node(N4(), name="n4")
     brain = pe.Node(BrainMask(seed=seed), name="brain")
     normalise = pe.Node(SyN(spacing=spacing, seed=seed), name="normalise")
@@ -72,10 +92,10 @@ def init_anatomy_wf(*, seed: int, spacing: float = 2.0, name: str = "anatomy_wf"
     workflow.connect([
         (inputnode, n4, [("t1w", "t1w")]),
         (n4, brain, [("corrected", "t1w")]),
-        (template, brain, [("t1w", "template_t1w"), ("mask", "template_mask")]),
-        (template, normalise, [("t1w", "fixed"), ("mask", "fixed_mask")]),
+        (target, brain, [("t1w", "template_t1w"), ("mask", "template_mask")]),
+        (target, normalise, [("t1w", "fixed"), ("mask", "fixed_mask")]),
         (brain, normalise, [("brain", "moving"), ("mask", "moving_mask")]),
-        (template, tissues, [("csf", "csf"), ("gm", "gm"), ("wm", "wm")]),
+        (target, tissues, [("csf", "csf"), ("gm", "gm"), ("wm", "wm")]),
         (normalise, tissues, [("fixed_to_moving", "template_to_t1w")]),
         (brain, tissues, [("brain", "brain"), ("mask", "mask")]),
         (n4, outputnode, [("corrected", "t1w_preproc")]),
@@ -86,8 +106,16 @@ def init_anatomy_wf(*, seed: int, spacing: float = 2.0, name: str = "anatomy_wf"
         (normalise, outputnode, [
             ("moving_to_fixed", "t1w_to_template"), ("fixed_to_moving", "template_to_t1w"),
         ]),
-        (template, outputnode, [("t1w", "template")]),
+        (target, outputnode, [("t1w", "template")]),
     ])  # fmt: skip
+    for tissue in ("csf", "gm", "wm"):
+        carry = pe.Node(ApplyTransforms(interpolation="linear"), name=f"carry_{tissue}")
+        workflow.connect([
+            (tissues, carry, [(tissue, "image")]),
+            (target, carry, [("t1w", "reference")]),
+            (normalise, carry, [("moving_to_fixed", "transforms")]),
+            (carry, outputnode, [("resampled", f"template_{tissue}")]),
+        ])  # fmt: skip
     return workflow
 
 

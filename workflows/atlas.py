@@ -13,6 +13,7 @@ from tempfile import mkdtemp
 from nipype.pipeline import engine as pe
 
 from qsmprep.bids.atlas import Atlas
+from qsmprep.bids.template import Template
 from qsmprep.errors import RequestError
 from qsmprep.interfaces.registration import TemplateFiles
 from qsmprep.resources import Resources
@@ -25,6 +26,7 @@ PLACE_GB = 1.5
 
 def place_atlas(
     atlas: Atlas,
+    template: Template,
     *,
     seed: int,
     spacing: float,
@@ -43,6 +45,8 @@ def place_atlas(
     ----------
     atlas
         Several labelled heads.
+    template
+        Where they are to lie.
     seed
         Seed of the registrations' sampling.
     spacing
@@ -57,7 +61,7 @@ def place_atlas(
     RequestError
         If a head cannot be aligned.
     """
-    settings = json.dumps([atlas.digest, seed, spacing])
+    settings = json.dumps([atlas.digest, template.setting, seed, spacing])
     home = folder / f"{atlas.name}-{sha256(settings.encode()).hexdigest()[:8]}"
     home.mkdir(parents=True, exist_ok=True)
     placed = {member.label: home / f"{member.label}.h5" for member in atlas.members}
@@ -66,7 +70,7 @@ def place_atlas(
     # A folder of its own, because nipype does not expect two runs in one.
     scratch = Path(mkdtemp(dir=home))
     try:
-        graph, nodes = _graph(atlas, seed, spacing, scratch)
+        graph, nodes = _graph(atlas, template, seed, spacing, scratch)
         crashes = execute(
             graph,
             resources=resources,
@@ -88,14 +92,15 @@ def place_atlas(
     return placed
 
 
-def _graph(atlas: Atlas, seed: int, spacing: float, folder: Path):
+def _graph(atlas: Atlas, template: Template, seed: int, spacing: float, folder: Path):
     """Return the graph that aligns all heads, and its node for each."""
     place = pe.Workflow(name="place")
-    template = pe.Node(TemplateFiles(), name="template")
+    files = {kind: str(path) for kind, path in template.files}
+    target = pe.Node(TemplateFiles(files=files), name="template")
     nodes = align_heads(atlas, seed=seed, spacing=spacing)
     for node in nodes:
         node._mem_gb = PLACE_GB
-        place.connect([(template, node, [("t1w", "t1w_brain"), ("mask", "brain_mask")])])
+        place.connect([(target, node, [("t1w", "t1w_brain"), ("mask", "brain_mask")])])
     graph = pe.Workflow(name="atlas_wf", base_dir=str(folder))
     graph.add_nodes([place])
     return graph, nodes

@@ -15,7 +15,6 @@ from qsmprep.bids.models import Acquisition, Anatomy
 from qsmprep.interfaces.figures import DrawMaps, DrawRegions
 from qsmprep.interfaces.masking import FindBrain
 from qsmprep.interfaces.quality import MeasureQuality
-from qsmprep.interfaces.registration import ApplyTransforms
 from qsmprep.workflows.anatomy import init_anatomy_wf, init_coregistration_wf
 from qsmprep.workflows.background import init_background_wf
 from qsmprep.workflows.echoes import init_echoes_wf
@@ -29,6 +28,7 @@ from qsmprep.workflows.relaxometry import init_relaxometry_wf
 from qsmprep.workflows.sharing import name_by_settings, name_of
 from qsmprep.workflows.study import Study, acquisition_sink, anatomy_sink, figure_sink
 from qsmprep.workflows.swi import init_swi_wf
+from qsmprep.workflows.template import init_template_wf
 from qsmprep.workflows.two_pass import init_two_pass_wf
 
 ANATOMY_GB = 1.5
@@ -60,8 +60,9 @@ def _connect_anatomy(
 ) -> None:
     """Give the graph of an acquisition what that of its T1w makes."""
     prepared = f"{name_of(anatomy, 'anatomy_wf')}.outputnode"
-    registered, measured = (
-        f"{name_of(graph, part)}.inputnode" for part in ("coregistration_wf", "regions_wf")
+    registered, measured, carried = (
+        f"{name_of(graph, part)}.inputnode"
+        for part in ("coregistration_wf", "regions_wf", "template_wf")
     )
     workflow.connect([
         (anatomy, graph, [
@@ -69,8 +70,8 @@ def _connect_anatomy(
             for port in ("t1w_brain", "brain_mask", "csf", "gm", "wm")
         ]),
         (anatomy, graph, [
-            (f"{prepared}.t1w_to_template", f"{name_of(graph, 'template_route')}.in2"),
-            (f"{prepared}.template", f"{name_of(graph, 'template_chi')}.reference"),
+            (f"{prepared}.t1w_to_template", f"{carried}.t1w_to_template"),
+            (f"{prepared}.template", f"{carried}.template"),
         ]),
     ])  # fmt: skip
     if labelled:
@@ -81,9 +82,13 @@ def _connect_anatomy(
 
 def build_anatomy(study: Study, anatomy: Anatomy, atlas: Atlas) -> pe.Workflow:
     """Return the graph of one T1w, named for it, with its outputs saved."""
-    settings = study.protocol.segmentation
     workflow = pe.Workflow(name=anatomy.name_safe)
-    prepare = init_anatomy_wf(seed=settings.seed, spacing=settings.spacing)
+    normalisation = study.protocol.normalisation
+    prepare = init_anatomy_wf(
+        seed=normalisation.seed,
+        spacing=normalisation.spacing,
+        template=dict(study.template.files),
+    )
     prepare.inputs.inputnode.t1w = str(anatomy.path)
     save = anatomy_sink(study, anatomy, "save")
     workflow.connect([
@@ -91,7 +96,7 @@ def build_anatomy(study: Study, anatomy: Anatomy, atlas: Atlas) -> pe.Workflow:
             (f"outputnode.{port}", port)
             for port in (
                 "t1w_preproc", "brain_mask", "csf", "gm", "wm", "t1w_to_template",
-                "template_to_t1w",
+                "template_to_t1w", "template_csf", "template_gm", "template_wm",
             )
         ]),
     ])  # fmt: skip
@@ -259,13 +264,11 @@ def _connect_regions(
     workflow: pe.Workflow, study: Study, atlas: Atlas, acquisition: Acquisition
 ) -> None:
     """Add what needs the T1w: registration, white matter, regions and the template."""
-    coregistration = init_coregistration_wf(seed=study.protocol.segmentation.seed)
+    coregistration = init_coregistration_wf(seed=study.protocol.normalisation.seed)
     regions = init_regions_wf(atlas=atlas, rules=study.protocol.regions)
     labels = connect_labels(workflow, acquisition, coregistration, regions)
     references = _connect_references(workflow, study, coregistration, labels)
     regions.inputs.inputnode.labels = acquisition.labels
-    route = pe.Node(Merge(2), name="template_route")
-    template_chi = pe.Node(ApplyTransforms(interpolation="linear"), name="template_chi")
     save = acquisition_sink(study, acquisition, "save_regions")
     draw = pe.Node(DrawRegions(regions=study.regions), name="draw_regions")
     echoes, masking, referencing, background, relaxometry, facts = (
@@ -276,6 +279,7 @@ def _connect_regions(
         )
     )  # fmt: skip
     _connect_brain(workflow, study, coregistration)
+    _connect_template(workflow, coregistration, save)
     if relaxometry:
         workflow.connect(relaxometry, "outputnode.r2star", regions, "inputnode.r2star")
     workflow.connect([
@@ -287,16 +291,12 @@ def _connect_regions(
         (background, regions, [("outputnode.mask", "inputnode.trusted_mask")]),
         (_unreferenced(workflow), regions, [("outputnode.chi", "inputnode.chi")]),
         (references, regions, [("outputnode.references", "inputnode.references")]),
-        (coregistration, route, [("outputnode.gre_to_t1w", "in1")]),
-        (referencing, template_chi, [("outputnode.chi", "image")]),
-        (route, template_chi, [("out", "transforms")]),
         (facts, save, [("out", "facts")]),
         (coregistration, save, [
             ("outputnode.t1w_to_gre", "t1w_to_gre"), ("outputnode.gre_to_t1w", "gre_to_t1w"),
         ]),
         (labels, save, [("dseg", "dseg")]),
         (regions, save, [("outputnode.table", "regions")]),
-        (template_chi, save, [("resampled", "template_chi")]),
         (echoes, draw, [("outputnode.combined", "magnitude")]),
         (masking, draw, [("outputnode.brain_mask", "brain_mask")]),
         (referencing, draw, [("outputnode.chi", "chi")]),
@@ -305,6 +305,24 @@ def _connect_regions(
         (regions, draw, [("outputnode.table", "table")]),
         (draw, figure_sink(study, acquisition, "keep_regions"), [("figures", "figures")]),
     ])  # fmt: skip
+
+
+def _connect_template(workflow: pe.Workflow, coregistration: pe.Workflow, save: pe.Node) -> None:
+    """Carry the maps there are to the template, and save them."""
+    sources = {
+        "chi": (workflow.get_node("referencing_wf"), "chi"),
+        "r2star": (workflow.get_node("relaxometry_wf"), "r2star"),
+    }
+    maps = [image for image, (graph, _) in sources.items() if graph]
+    template = init_template_wf(maps=maps)
+    sources["trusted_mask"] = workflow.get_node("background_wf"), "mask"
+    sources["brain_mask"] = workflow.get_node("masking_wf"), "brain_mask"
+    for image in (*maps, "trusted_mask", "brain_mask"):
+        graph, port = sources[image]
+        workflow.connect(graph, f"outputnode.{port}", template, f"inputnode.{image}")
+    workflow.connect(coregistration, "outputnode.gre_to_t1w", template, "inputnode.gre_to_t1w")
+    for image in (*maps, "trusted_mask"):
+        workflow.connect(template, f"outputnode.{image}", save, f"template_{image}")
 
 
 def _connect_brain(workflow: pe.Workflow, study: Study, coregistration: pe.Workflow) -> None:

@@ -12,7 +12,7 @@ from nipype.pipeline import engine as pe
 from qsmprep.protocol import Protocol
 
 STAGES = {
-    "anatomy_wf": ("segmentation",),
+    "anatomy_wf": ("normalisation",),
     "segmentation_wf": ("segmentation",),
     "masking_wf": ("masking", "trust"),
     "field_wf": ("phase", "offset", "unwrapping", "field"),
@@ -23,7 +23,7 @@ STAGES = {
     "two_pass_wf": ("background", "inversion"),
     "referencing_wf": ("referencing",),
     "references_wf": ("referencing",),
-    "coregistration_wf": ("segmentation",),
+    "coregistration_wf": ("normalisation", "segmentation"),
     "regions_wf": ("regions",),
 }
 """Stages of the protocol that each part of a graph reads itself."""

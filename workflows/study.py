@@ -12,6 +12,7 @@ from qsmprep.bids.atlas import Atlas
 from qsmprep.bids.derivatives import bids_uri
 from qsmprep.bids.lookups import tissue_of
 from qsmprep.bids.models import Acquisition, Anatomy
+from qsmprep.bids.template import MNI, Template
 from qsmprep.interfaces.derivatives import SaveDerivatives
 from qsmprep.interfaces.figures import SaveFigures
 from qsmprep.protocol import Protocol
@@ -34,6 +35,8 @@ class Study:
         Where several labelled heads lie on the template: a transform for each, by its label.
     device
         What background removal and inversion compute on.
+    template
+        What maps are carried to.
     """
 
     bids_dir: Path
@@ -42,6 +45,7 @@ class Study:
     atlas: Atlas | None
     placed: Mapping[str, Path] = field(default_factory=dict)
     device: str = "cpu"
+    template: Template = MNI
 
     @property
     def regions(self) -> list[tuple[int, str, str]]:
@@ -98,6 +102,8 @@ def _sink(
             stem=stem,
             atlas=study.atlas.name if study.atlas else "",
             lookup=study.regions,
+            template=study.template.name,
+            template_image=study.template.reference,
             protocol=protocol.stages,
             digest=protocol.digest(),
             sources=[bids_uri(path, study.bids_dir) for path in sources],

@@ -8,6 +8,7 @@ from pathlib import Path
 from qsmprep.bids.models import Acquisition, Issue, Plan
 from qsmprep.bids.outputs import expected_outputs
 from qsmprep.bids.status import StatusRow
+from qsmprep.bids.template import BUNDLED
 
 
 def judge(
@@ -16,6 +17,7 @@ def judge(
     out_dir: Path,
     *,
     atlas: str,
+    template: str,
     crashes: Mapping[str, Sequence[str]],
     ending: str = "",
 ) -> StatusRow:
@@ -30,12 +32,14 @@ def judge(
         Output folder.
     atlas
         Name of the atlas, empty if there is none.
+    template
+        Name of the template.
     crashes
         Sentences on what went wrong, by the part of the graph it went wrong in.
     ending
         Why the run ended early, if it did.
     """
-    expected = expected_of(acquisition, atlas)
+    expected = expected_of(acquisition, atlas, template)
     missing = [path.name for path in expected if not (out_dir / path).exists()]
     reasons = [
         reason
@@ -55,21 +59,22 @@ def judge(
     )
 
 
-def expected_of(acquisition: Acquisition, atlas: str) -> list[Path]:
+def expected_of(acquisition: Acquisition, atlas: str, template: str = BUNDLED) -> list[Path]:
     """Return the outputs of an acquisition and its anatomy, below the output folder."""
     paths = expected_outputs(
         "acquisition",
         acquisition.stem,
         atlas=atlas,
+        template=template,
         suffix=acquisition.suffix,
         echoes=len(acquisition.echo_times),
     )
     if atlas and acquisition.t1w:
-        stem = acquisition.t1w.stem
         paths += expected_outputs(
             "anatomy",
-            stem,
+            acquisition.t1w.stem,
             atlas=atlas,
+            template=template,
             suffix="T1w",
             echoes=1,
             labelled=acquisition.labels_given is None,

@@ -22,7 +22,7 @@ def output_table() -> dict[str, dict[str, dict]]:
 
 
 def output_path(
-    kind: str, port: str, stem: str, *, atlas: str, suffix: str, extension: str
+    kind: str, port: str, stem: str, *, atlas: str, template: str, suffix: str, extension: str
 ) -> Path:
     """
     Return where an output goes, below the output folder.
@@ -37,13 +37,16 @@ def output_path(
         Name of all outputs of this acquisition or anatomy.
     atlas
         Name of the atlas, for outputs that depend on one.
+    template
+        Name of the template, by which outputs and transforms call its space.
     suffix
         Suffix of the acquisition, by which transforms call its space.
     extension
         Of the file, with its dot.
     """
     spec = output_table()[kind][port]
-    names = {name: spec[name].format(suffix=suffix) for name in NAMING if name in spec}
+    spaces = {"suffix": suffix, "template": template}
+    names = {name: spec[name].format(**spaces) for name in NAMING if name in spec}
     if "from" in names:
         names["from_"] = names.pop("from")
     if spec.get("seg"):
@@ -59,6 +62,7 @@ def output_metadata(
     digest: str,
     sources: list[str],
     facts: Mapping[str, object],
+    template: str = "",
 ) -> dict[str, object]:
     """
     Return the sidecar of an output: what it is, what made it, from what and how.
@@ -75,13 +79,17 @@ def output_metadata(
         BIDS URIs.
     facts
         What was found on the way; kept where the table says so.
+    template
+        BIDS URI of the template, if the name of its space is not known to BIDS.
     """
     spec = output_table()[kind][port]
+    # BIDS wants to know which image a space is that it does not know by name.
+    images = {"T1w": sources[0], "{template}": template}
+    reference = images.get(spec.get("space", ""), "")
     return {
         **{name: value for name, value in spec.items() if name not in NOT_METADATA},
         "Sources": sources,
-        # BIDS wants to know which image a space is that is no template.
-        **({"SpatialReference": sources[0]} if spec.get("space") == "T1w" else {}),
+        **({"SpatialReference": reference} if reference else {}),
         **(facts if spec.get("facts") else {}),
         **({"Atlas": facts["Atlas"]} if spec.get("seg") and "Atlas" in facts else {}),
         "GeneratedBy": {
@@ -94,14 +102,21 @@ def output_metadata(
 
 
 def expected_outputs(
-    kind: str, stem: str, *, atlas: str, suffix: str, echoes: int, labelled: bool = True
+    kind: str,
+    stem: str,
+    *,
+    atlas: str,
+    template: str,
+    suffix: str,
+    echoes: int,
+    labelled: bool = True,
 ) -> list[Path]:
     """
     Return the outputs that a complete run leaves, below the output folder.
 
     Parameters
     ----------
-    kind, stem, atlas, suffix
+    kind, stem, atlas, template, suffix
         As in `output_path`; without an atlas there are no regions, and nothing from the T1w.
     echoes
         Number of echoes; a single one has no relaxation.
@@ -110,14 +125,14 @@ def expected_outputs(
     """
     paths = []
     for port, spec in output_table()[kind].items():
-        if spec.get("needs") == "atlas" and not atlas:
+        needs = spec.get("needs", "").split()
+        if "atlas" in needs and not atlas:
             continue
-        if spec.get("needs") == "echoes" and echoes < 2:
+        if "echoes" in needs and echoes < 2:
             continue
-        if spec.get("needs") == "labelling" and not labelled:
+        if "labelling" in needs and not labelled:
             continue
         extension = spec.get("extension", ".nii.gz")
-        paths.append(
-            output_path(kind, port, stem, atlas=atlas, suffix=suffix, extension=extension)
-        )
+        names = {"atlas": atlas, "template": template, "suffix": suffix}
+        paths.append(output_path(kind, port, stem, **names, extension=extension))
     return paths

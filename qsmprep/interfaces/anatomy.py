@@ -17,7 +17,15 @@ import numpy as np
 from qsmprep.errors import InputError
 from qsmprep.geometry import Geometry
 from qsmprep.interfaces._nifti import load, load_mask, save_like
-from qsmprep.interfaces.registration import LPS, resample, seeded_ants, to_ants, working_image
+from qsmprep.interfaces.registration import (
+    LPS,
+    resample,
+    seeded_ants,
+    temporaries_in,
+    to_ants,
+    working_image,
+)
+from qsmprep.methods.box import Box
 from qsmprep.methods.segmentation import BRAIN_LITRES, stripped_brain, upper_centre
 
 
@@ -183,24 +191,33 @@ class Tissues(SimpleInterface):
         ants = seeded_ants(self.inputs.seed)
         brain, image = load(self.inputs.brain)
         mask = load_mask(self.inputs.mask)
+        # Atropos holds dozens of volumes: a head's air would double its memory.
+        box = Box(mask, (0, 0, 0)).slices
+        around = image.slicer[box]
         names = ("csf", "gm", "wm")
         priors = []
         for name in names:
             prior, template = load(getattr(self.inputs, name))
             prior = to_ants(ants, prior, template.affine)
-            priors.append(resample(ants, prior, image, [self.inputs.template_to_t1w], "linear"))
+            priors.append(resample(ants, prior, around, [self.inputs.template_to_t1w], "linear"))
         # Rims that the template misses take the prior of fluid; none may be without any.
         priors[0] = np.clip(1 - priors[1] - priors[2], 0, 1)
         total = sum(priors)
-        found = ants.atropos(
-            a=to_ants(ants, brain, image.affine),
-            x=to_ants(ants, mask, image.affine),
-            i=[to_ants(ants, prior / total, image.affine) for prior in priors],
-            m="[0.1,1x1x1]",
-            c="[5,0]",
-            priorweight=0.25,
-        )
+        # It refuses priors whose place, once written to a file, differs in the seventh digit.
+        plain = np.diag([*Geometry.from_affine(image.affine).voxel_size, 1.0])
+        with temporaries_in(runtime.cwd):
+            found = ants.atropos(
+                a=to_ants(ants, brain[box], plain),
+                x=to_ants(ants, mask[box], plain),
+                i=[to_ants(ants, prior / total, plain) for prior in priors],
+                m="[0.1,1x1x1]",
+                c="[5,0]",
+                priorweight=0.25,
+                r=0,  # or it would draw its own seed
+            )
         for name, probability in zip(names, found["probabilityimages"], strict=True):
+            whole = np.zeros(mask.shape, dtype=np.float32)
+            whole[box] = probability.numpy()
             path = Path(runtime.cwd) / f"{name}.nii.gz"
-            self._results[name] = save_like(probability.numpy(), image, path)
+            self._results[name] = save_like(whole, image, path)
         return runtime

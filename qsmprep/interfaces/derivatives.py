@@ -21,6 +21,7 @@ from nipype.interfaces.io import add_traits
 
 from qsmprep.bids.derivatives import atomic_write_text, replacing, sidecar_path, write_json
 from qsmprep.bids.outputs import output_metadata, output_path, output_table
+from qsmprep.bids.template import BUNDLED
 from qsmprep.interfaces.regions import columns
 
 GZIP_LEVEL = 4
@@ -33,6 +34,8 @@ class _SaveDerivativesInputSpec(DynamicTraitedSpec, BaseInterfaceInputSpec):
     stem = traits.Str(mandatory=True, desc="name of the outputs without suffix")
     suffix = traits.Str("T1w", usedefault=True, desc="suffix of the input")
     atlas = traits.Str("", usedefault=True, desc="name of the atlas")
+    template = traits.Str(BUNDLED, usedefault=True, desc="name of the template")
+    template_image = traits.Str("", usedefault=True, desc="BIDS URI of a template of one's own")
     lookup = traits.List(traits.Any, desc="index, name and hemisphere of its regions")
     protocol = traits.Dict(mandatory=True, desc="settings of all stages")
     digest = traits.Str(mandatory=True, desc="digest of the protocol")
@@ -76,6 +79,7 @@ class SaveDerivatives(SimpleInterface):
             port,
             self.inputs.stem,
             atlas=self.inputs.atlas,
+            template=self.inputs.template,
             suffix=self.inputs.suffix,
             extension=extension,
         )
@@ -87,6 +91,7 @@ class SaveDerivatives(SimpleInterface):
                 digest=self.inputs.digest,
                 sources=self.inputs.sources,
                 facts=facts,
+                template=self.inputs.template_image,
             )
             if port == "probseg":
                 metadata["LabelMap"] = [f"{name} {side}" for _, name, side in self.inputs.lookup]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 import os
 from pathlib import Path
+import tempfile
 
 import nibabel as nb
 from nipype.interfaces.base import (
@@ -16,6 +19,8 @@ from nipype.interfaces.base import (
 )
 import numpy as np
 
+from qsmprep.bids.template import SUFFIXES
+from qsmprep.interfaces._hdf5 import forget_times
 from qsmprep.interfaces._nifti import load, load_mask, save_like
 
 LPS = np.diag([-1.0, -1.0, 1.0])
@@ -37,6 +42,23 @@ def seeded_ants(seed: int):
     # on=True would add nothing but a seed for NumPy, and a check that refuses plain SyN.
     ants.config.set_ants_deterministic(on=False, seed_value=seed)
     return ants
+
+
+@contextmanager
+def temporaries_in(folder: str | Path) -> Iterator[None]:
+    """
+    Make Python's temporary files go to a folder, and remove them at the end.
+
+    ANTs hands images over as files in the system's temporary folder and leaves them there: 100 MB
+    for the tissues of one head.
+    """
+    before = tempfile.tempdir
+    with tempfile.TemporaryDirectory(dir=folder) as place:
+        tempfile.tempdir = place
+        try:
+            yield
+        finally:
+            tempfile.tempdir = before
 
 
 def to_ants(ants, array, affine):
@@ -98,7 +120,8 @@ def syn(ants, fixed, moving, prefix: str) -> tuple[str, str]:
 
 
 class _TemplateFilesInputSpec(BaseInterfaceInputSpec):
-    resolution = traits.Int(1, usedefault=True, desc="edge of a voxel, mm")
+    files = traits.Dict(usedefault=True, desc="images of another template; none: nilearn's")
+    resolution = traits.Int(1, usedefault=True, desc="edge of a voxel of nilearn's, mm")
 
 
 class _TemplateFilesOutputSpec(TraitedSpec):
@@ -110,12 +133,26 @@ class _TemplateFilesOutputSpec(TraitedSpec):
 
 
 class TemplateFiles(SimpleInterface):
-    """Write the MNI152NLin2009aSym template that nilearn carries in its wheel."""
+    """Write the template: given files, or the MNI152NLin2009aSym that nilearn carries."""
 
     input_spec = _TemplateFilesInputSpec
     output_spec = _TemplateFilesOutputSpec
 
     def _run_interface(self, runtime):
+        arrays, image = self._given() if self.inputs.files else self._bundled()
+        arrays["mask"] = arrays["mask"] > 0
+        # Templates come with skull or without.
+        arrays["t1w"] = np.where(arrays["mask"], arrays["t1w"], 0)
+        for name, array in arrays.items():
+            path = Path(runtime.cwd) / f"{name}.nii.gz"
+            self._results[name] = save_like(array, image, path)
+        return runtime
+
+    def _given(self) -> tuple[dict[str, np.ndarray], nb.Nifti1Image]:
+        read = {name: load(self.inputs.files[name]) for name in SUFFIXES}
+        return {name: array for name, (array, _) in read.items()}, read["t1w"][1]
+
+    def _bundled(self) -> tuple[dict[str, np.ndarray], nb.Nifti1Image]:
         from nilearn import datasets
 
         resolution = self.inputs.resolution
@@ -129,11 +166,7 @@ class TemplateFiles(SimpleInterface):
         # nilearn has no such map: what is neither grey nor white inside the brain.
         rest = np.clip(1 - arrays["gm"] - arrays["wm"], 0, 1)
         arrays["csf"] = np.where(arrays["mask"] > 0, rest, 0)
-        arrays["mask"] = arrays["mask"] > 0
-        for name, array in arrays.items():
-            path = Path(runtime.cwd) / f"{name}.nii.gz"
-            self._results[name] = save_like(array, images["t1w"], path)
-        return runtime
+        return arrays, images["t1w"]
 
 
 class _RigidToMagnitudeInputSpec(BaseInterfaceInputSpec):
@@ -230,12 +263,15 @@ class SyN(SimpleInterface):
     def _run_interface(self, runtime):
         ants = seeded_ants(self.inputs.seed)
         spacing = self.inputs.spacing
-        self._results["moving_to_fixed"], self._results["fixed_to_moving"] = syn(
+        transforms = syn(
             ants,
             masked(ants, self.inputs.fixed, self.inputs.fixed_mask, spacing),
             masked(ants, self.inputs.moving, self.inputs.moving_mask, spacing),
             str(Path(runtime.cwd) / "syn_"),
         )
+        for name, path in zip(("moving_to_fixed", "fixed_to_moving"), transforms, strict=True):
+            forget_times(path)
+            self._results[name] = path
         return runtime
 
 
@@ -273,6 +309,52 @@ class ApplyTransforms(SimpleInterface):
         )
         path = Path(runtime.cwd) / "resampled.nii.gz"
         self._results["resampled"] = save_like(result, reference, path)
+        return runtime
+
+
+class _CarryMapInputSpec(BaseInterfaceInputSpec):
+    image = File(exists=True, mandatory=True, desc="map to carry")
+    mask = File(exists=True, mandatory=True, desc="where it is known")
+    reference = File(exists=True, mandatory=True, desc="image on the grid to carry it to")
+    transforms = InputMultiObject(
+        File(exists=True), mandatory=True, desc="transforms in the order of travel"
+    )
+    interpolation = traits.Enum("linear", "bSpline", usedefault=True, desc="how values are mixed")
+
+
+class _CarryMapOutputSpec(TraitedSpec):
+    resampled = File(exists=True, desc="map on the grid of the reference, zero where not known")
+    mask = File(exists=True, desc="where it is known there")
+
+
+class CarryMap(SimpleInterface):
+    """
+    Carry a map that is known inside a mask only, with one interpolation.
+
+    Values are mixed among voxels of the mask alone, so that the zeros outside do not pull its rim
+    towards zero; a voxel is known where at least half of what it is mixed from is. Cubic splines
+    keep the contrast, which linear mixing lowers by a tenth half-way between voxels; but they
+    overshoot beside peaks.
+    """
+
+    input_spec = _CarryMapInputSpec
+    output_spec = _CarryMapOutputSpec
+
+    def _run_interface(self, runtime):
+        ants = seeded_ants(0)
+        array, image = load(self.inputs.image)
+        inside = load_mask(self.inputs.mask)
+        reference = nb.Nifti1Image.from_filename(self.inputs.reference)
+        route = self.inputs.transforms, self.inputs.interpolation
+        share, total = (
+            resample(ants, to_ants(ants, values, image.affine), reference, *route)
+            for values in (inside, np.where(inside, array, 0))
+        )
+        known = share >= 0.5
+        carried = np.divide(total, share, out=np.zeros_like(total), where=known)
+        for name, values in (("resampled", carried), ("mask", known)):
+            path = Path(runtime.cwd) / f"{name}.nii.gz"
+            self._results[name] = save_like(values, reference, path)
         return runtime
 
 

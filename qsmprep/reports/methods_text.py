@@ -72,6 +72,9 @@ def methods_text(
         "references. Susceptibility of a reference may change with disease.",
         "- Susceptibility-weighted image (Haacke et al., 2004, doi:10.1002/mrm.20198)"
         f"{_list(stages['swi'])}.",
+        f"- Template: {stages['normalisation']['template']}, to which the T1w image was aligned "
+        f"at {stages['normalisation']['spacing']} mm by SyN (Avants et al., 2008, "
+        "doi:10.1016/j.media.2007.06.004); maps of the echoes were interpolated once.",
         f"- Regions: {_labels(stages['segmentation'])}; the T1w image was aligned "
         "to the magnitude by six degrees of freedom, labels were interpolated once for each.",
         "- Voxels that a region's mean rests on: in the brain and of trusted phase; rules"
