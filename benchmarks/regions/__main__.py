@@ -13,8 +13,11 @@ import argparse
 from pathlib import Path
 import sys
 
+sys.path.append(str(Path(__file__).parents[1]))  # for what the benchmarks share
+
 import anatomy
 import interpolation
+import labels
 import pandas as pd
 import steps
 
@@ -23,6 +26,9 @@ PARTS = {
     "tissues": anatomy.tissues,
     "rigid": anatomy.rigid,
     "interpolation": interpolation.measure,
+    "labels": labels.leave_one_out,
+    "single": labels.single_atlas,
+    "chi": labels.susceptibility,
     "cost": lambda _, work: steps.costs(work),
 }
 """What measures each part: a function of the folders of the data and of intermediate results."""
