@@ -232,7 +232,8 @@ def test_a_table_can_be_named(folder, tmp_path):
 
 def table_of(tmp_path, dseg, regions, chi, brain):
     node = RegionTable(
-        chi=chi, dseg=dseg, brain_mask=brain, trusted_mask=brain, atlas="x",
+        chi=chi, dseg=dseg, brain_mask=brain, trusted_mask=brain, gm=brain, noise=brain, atlas="x",
+        rules=vars(Protocol.read().regions),
         references={"csf": {"mean_ppm": 0.01}}, labels={"participant_id": "sub-01"},
         regions=[(region.index, region.name, region.hemisphere) for region in regions],
     )  # fmt: skip
