@@ -116,7 +116,10 @@ def syn(ants, fixed, moving, prefix: str) -> tuple[str, str]:
         write_composite_transform=True,
         outprefix=prefix,
     )
-    return found["fwdtransforms"], found["invtransforms"]
+    transforms = found["fwdtransforms"], found["invtransforms"]
+    for path in transforms:
+        forget_times(path)
+    return transforms
 
 
 class _TemplateFilesInputSpec(BaseInterfaceInputSpec):
@@ -263,15 +266,12 @@ class SyN(SimpleInterface):
     def _run_interface(self, runtime):
         ants = seeded_ants(self.inputs.seed)
         spacing = self.inputs.spacing
-        transforms = syn(
+        self._results["moving_to_fixed"], self._results["fixed_to_moving"] = syn(
             ants,
             masked(ants, self.inputs.fixed, self.inputs.fixed_mask, spacing),
             masked(ants, self.inputs.moving, self.inputs.moving_mask, spacing),
             str(Path(runtime.cwd) / "syn_"),
         )
-        for name, path in zip(("moving_to_fixed", "fixed_to_moving"), transforms, strict=True):
-            forget_times(path)
-            self._results[name] = path
         return runtime
 
 
