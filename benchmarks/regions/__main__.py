@@ -20,6 +20,7 @@ import interpolation
 import labels
 import pandas as pd
 import steps
+import veins
 
 PARTS = {
     "brain": anatomy.brains,
@@ -29,6 +30,7 @@ PARTS = {
     "labels": labels.leave_one_out,
     "single": labels.single_atlas,
     "chi": labels.susceptibility,
+    "veins": veins.measure,
     "cost": lambda _, work: steps.costs(work),
 }
 """What measures each part: a function of the folders of the data and of intermediate results."""
