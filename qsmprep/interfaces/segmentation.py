@@ -99,16 +99,24 @@ class FuseLabels(SimpleInterface):
 
     def _run_interface(self, runtime):
         t1w, image = load(self.inputs.t1w_brain)
-        heads = list(self._carried(image))
+        box = _around(t1w != 0)  # a head of 256³ voxels would take four times the memory
+        heads = list(self._carried(image.slicer[box]))
         fusion: Fusion = FUSIONS[self.inputs.method](
-            t1w, [head for head, _ in heads], [labels for _, labels in heads]
+            t1w[box], [head for head, _ in heads], [labels for _, labels in heads]
         )
+
+        def whole(part, elsewhere):
+            array = np.full(t1w.shape, elsewhere, dtype=part.dtype)
+            array[box] = part
+            return array
+
         cwd = Path(runtime.cwd)
-        self._results["dseg"] = save_like(fusion.labels, image, cwd / "dseg.nii.gz")
-        self._results["confidence"] = save_like(
-            fusion.confidence(), image, cwd / "confidence.nii.gz"
-        )
-        shares = (fusion.probability(index) for index in self.inputs.indices)
+        for name, array in (
+            ("dseg", whole(fusion.labels, 0)),
+            ("confidence", whole(fusion.confidence(), 1)),
+        ):
+            self._results[name] = save_like(array, image, cwd / f"{name}.nii.gz")
+        shares = (whole(fusion.probability(index), 0) for index in self.inputs.indices)
         self._results["probseg"] = save_shares(
             shares, len(self.inputs.indices), image, cwd / "probseg.nii.gz"
         )
@@ -128,3 +136,12 @@ class FuseLabels(SimpleInterface):
                     resample(ants, moving, reference, [transform, *onward], interpolation)
                 )
             yield carried[0], carried[1]
+
+
+def _around(body) -> tuple[slice, ...]:
+    """Return the box of a body and a few voxels around it."""
+    margin = 8  # labels of other heads reach beyond a brain that was cut close
+    return tuple(
+        slice(max(int(axis.min()) - margin, 0), int(axis.max()) + margin + 1)
+        for axis in np.nonzero(body)
+    )
