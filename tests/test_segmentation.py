@@ -77,6 +77,21 @@ def test_joint_fusion_knows_neither_scale_nor_offset_of_an_image(shifted_balls):
     assert np.mean(plain.labels != scaled.labels) < 1e-3
 
 
+@pytest.mark.parametrize("method", FUSIONS)
+def test_fusion_does_not_depend_on_how_arrays_lie_in_memory(shifted_balls, method):
+    image, images, labels, _ = shifted_balls
+    plain = fused(method, labels, image, images)
+    other = fused(  # as ANTs hands them over
+        method,
+        [np.asfortranarray(part) for part in labels],
+        np.asfortranarray(image),
+        [np.asfortranarray(part) for part in images],
+    )
+    np.testing.assert_array_equal(other.labels, plain.labels)
+    np.testing.assert_array_equal(other.confidence(), plain.confidence())
+    np.testing.assert_array_equal(other.probability(5), plain.probability(5))
+
+
 def test_parts_of_the_votes_are_probabilities(shifted_balls):
     image, images, labels, _ = shifted_balls
     for fusion in (fused("majority", labels), fused("joint", labels, image, images)):

@@ -36,13 +36,13 @@ class Fusion:
     @classmethod
     def of_votes(cls, anyone, disputed, candidates, shares) -> Fusion:
         """Return the winners of the votes, and elsewhere what `anyone` says."""
-        labels = np.array(anyone, dtype=np.int32)
+        labels = np.array(anyone, dtype=np.int32, order="C")  # or ravel would copy
         labels.ravel()[disputed] = candidates[:, 0]
         return cls(labels, disputed, candidates, shares)
 
     def probability(self, label: int) -> np.ndarray:
         """Return the part of the votes that a label has, (X, Y, Z) float32."""
-        share = (self.labels == label).astype(np.float32)
+        share = (self.labels == label).astype(np.float32, order="C")
         votes = np.where(self.candidates == label, self.shares, 0)
         share.ravel()[self.disputed] = votes.sum(axis=1)
         return share
