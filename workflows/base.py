@@ -20,6 +20,7 @@ from qsmprep.workflows.background import init_background_wf
 from qsmprep.workflows.echoes import init_echoes_wf
 from qsmprep.workflows.field import init_field_wf
 from qsmprep.workflows.inversion import init_inversion_wf
+from qsmprep.workflows.deep_nuclei import connect_deep_nuclei, connect_transforms
 from qsmprep.workflows.labels import connect_labels, connect_segmentation
 from qsmprep.workflows.masking import init_masking_wf
 from qsmprep.workflows.referencing import init_referencing_wf
@@ -52,6 +53,8 @@ def build(study: Study, acquisitions: tuple[Acquisition, ...], work_dir: Path) -
             _declare_memory(anatomies[anatomy.key], ANATOMY_GB)
         labelled = acquisition.labels_given is None
         _connect_anatomy(workflow, anatomies[anatomy.key], graph, labelled=labelled)
+        if study.dual_contrast:
+            connect_transforms(workflow, study, anatomies[anatomy.key], graph)
     return workflow
 
 
@@ -267,6 +270,8 @@ def _connect_regions(
     coregistration = init_coregistration_wf(seed=study.protocol.normalisation.seed)
     regions = init_regions_wf(atlas=atlas, rules=study.protocol.regions)
     labels = connect_labels(workflow, acquisition, coregistration, regions)
+    if study.dual_contrast:
+        connect_deep_nuclei(workflow, study, atlas, coregistration, regions, labels)
     references = _connect_references(workflow, study, coregistration, labels)
     regions.inputs.inputnode.labels = acquisition.labels
     save = acquisition_sink(study, acquisition, "save_regions")

@@ -30,7 +30,7 @@ from qsmprep.methods.segmentation import (
 MARGIN = 10.0
 """What is seen around the nuclei, mm."""
 
-FINEST = 1.0
+FINEST = 2.0
 """Least edge of a voxel in the registrations, mm."""
 
 
@@ -142,8 +142,8 @@ def _refine(ants, fixed, moving, prefix: str) -> str:
         "SyNOnly",
         initial_transform="Identity",
         syn_metric="CC",
-        syn_sampling=3,
-        reg_iterations=(30, 15),
+        syn_sampling=2,
+        reg_iterations=(15,),
         outprefix=prefix,
     )
     return found["fwdtransforms"][0]

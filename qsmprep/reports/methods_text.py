@@ -101,7 +101,16 @@ def _labels(settings: Mapping[str, object]) -> str:
     }[str(settings["fusion"])]
     return (
         f"atlas {settings['atlas']}, its heads (if several) registered to {to} at "
-        f"{settings['spacing']} mm by SyN and joined by {agreed}"
+        f"{settings['spacing']} mm by SyN and joined by {agreed}{_deep(settings)}"
+    )
+
+
+def _deep(settings: Mapping[str, object]) -> str:
+    if settings["contrast"] != "hybrid":
+        return ""
+    return (
+        "; deep nuclei registered and joined again on the T1w image, scaled to 0 to 255, less "
+        f"susceptibility times {settings['chi_weight']}/ppm"
     )
 
 
