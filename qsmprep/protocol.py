@@ -222,7 +222,7 @@ class Segmentation:
     fusion
         How several heads agree: ``joint`` label fusion, or the ``majority``.
     contrast
-        What the deep nuclei are found by: ``t1w``, as all other regions, or ``hybrid``, in a second
+        What deep nuclei are found by: ``t1w``, as all other regions, or ``hybrid``, in a second
         step on T1w less susceptibility, if the heads of the atlas have a Chimap.
     chi_weight
         Weight of susceptibility against a T1w of 0 to 255 in the hybrid image, 1/ppm.

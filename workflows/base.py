@@ -17,10 +17,10 @@ from qsmprep.interfaces.masking import FindBrain
 from qsmprep.interfaces.quality import MeasureQuality
 from qsmprep.workflows.anatomy import init_anatomy_wf, init_coregistration_wf
 from qsmprep.workflows.background import init_background_wf
+from qsmprep.workflows.deep_nuclei import connect_transforms
 from qsmprep.workflows.echoes import init_echoes_wf
 from qsmprep.workflows.field import init_field_wf
 from qsmprep.workflows.inversion import init_inversion_wf
-from qsmprep.workflows.deep_nuclei import connect_deep_nuclei, connect_transforms
 from qsmprep.workflows.labels import connect_labels, connect_segmentation
 from qsmprep.workflows.masking import init_masking_wf
 from qsmprep.workflows.referencing import init_referencing_wf
@@ -53,8 +53,7 @@ def build(study: Study, acquisitions: tuple[Acquisition, ...], work_dir: Path) -
             _declare_memory(anatomies[anatomy.key], ANATOMY_GB)
         labelled = acquisition.labels_given is None
         _connect_anatomy(workflow, anatomies[anatomy.key], graph, labelled=labelled)
-        if study.dual_contrast:
-            connect_transforms(workflow, study, anatomies[anatomy.key], graph)
+        connect_transforms(workflow, study, anatomies[anatomy.key], graph)
     return workflow
 
 
@@ -269,9 +268,7 @@ def _connect_regions(
     """Add what needs the T1w: registration, white matter, regions and the template."""
     coregistration = init_coregistration_wf(seed=study.protocol.normalisation.seed)
     regions = init_regions_wf(atlas=atlas, rules=study.protocol.regions)
-    labels = connect_labels(workflow, acquisition, coregistration, regions)
-    if study.dual_contrast:
-        connect_deep_nuclei(workflow, study, atlas, coregistration, regions, labels)
+    labels = connect_labels(workflow, study, acquisition, coregistration, regions)
     references = _connect_references(workflow, study, coregistration, labels)
     regions.inputs.inputnode.labels = acquisition.labels
     save = acquisition_sink(study, acquisition, "save_regions")

@@ -101,14 +101,9 @@ def init_deep_nuclei_wf(
 
 
 def connect_deep_nuclei(
-    workflow: pe.Workflow,
-    study: Study,
-    atlas: Atlas,
-    coregistration: pe.Workflow,
-    regions: pe.Workflow,
-    labels: pe.Node,
-) -> None:
-    """Put the refinement between the labels that come with the T1w and all who use them."""
+    workflow: pe.Workflow, study: Study, atlas: Atlas, coregistration: pe.Workflow
+) -> pe.Workflow:
+    """Return the refinement of the labels that come with the T1w."""
     settings = study.protocol.segmentation
     deep = init_deep_nuclei_wf(
         atlas=atlas,
@@ -118,7 +113,6 @@ def connect_deep_nuclei(
         seed=settings.seed,
     )
     chi = workflow.get_node("two_pass_wf") or workflow.get_node("inversion_wf")
-    workflow.disconnect(coregistration, "outputnode.dseg", labels, "dseg")
     workflow.connect([
         (chi, deep, [("outputnode.chi", "inputnode.chi")]),
         (workflow.get_node("background_wf"), deep, [
@@ -128,15 +122,16 @@ def connect_deep_nuclei(
             (f"outputnode.{port}", f"inputnode.{port}")
             for port in ("t1w_brain", "dseg", "t1w_to_gre")
         ]),
-        (coregistration, regions, [("outputnode.dseg", "inputnode.dseg_carried")]),
-        (deep, labels, [("outputnode.dseg", "dseg")]),
     ])  # fmt: skip
+    return deep
 
 
 def connect_transforms(
     workflow: pe.Workflow, study: Study, anatomy: pe.Workflow, graph: pe.Workflow
 ) -> None:
-    """Tell the refinement how the heads of the atlas get to the T1w."""
+    """Tell the refinement, if there is one, how the heads of the atlas get to the T1w."""
+    if not study.dual_contrast:
+        return
     part, port = (
         ("anatomy_wf", "template_to_t1w") if study.placed else ("segmentation_wf", "transforms")
     )

@@ -34,7 +34,7 @@ class AtlasMember:
     mask
         Brain, by which the same takes the skull off the T1w; none if there is nothing to take.
     chi
-        Susceptibility on the grid of the T1w, ppm, zero where it is not known; none if not measured.
+        Susceptibility on the grid of the T1w, ppm, zero where not known; none if not measured.
     """
 
     label: str

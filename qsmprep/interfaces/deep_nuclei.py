@@ -46,7 +46,9 @@ class _RefineDeepNucleiInputSpec(BaseInterfaceInputSpec):
         File(exists=True), mandatory=True, desc="carries images of each head, part of the way"
     )
     onward = InputMultiObject(
-        File(exists=True), mandatory=True, desc="carry them the rest of the way, in order of travel"
+        File(exists=True),
+        mandatory=True,
+        desc="carry them the rest of the way, in order of travel",
     )
     indices = traits.List(traits.Int, mandatory=True, desc="labels to refine")
     weight = traits.Float(mandatory=True, desc="of susceptibility against T1w, 1/ppm")
@@ -143,7 +145,7 @@ def _refine(ants, fixed, moving, prefix: str) -> str:
         initial_transform="Identity",
         syn_metric="CC",
         syn_sampling=2,
-        reg_iterations=(15,),
+        reg_iterations=(20, 10),
         outprefix=prefix,
     )
     return found["fwdtransforms"][0]
