@@ -5,12 +5,15 @@ from pathlib import Path
 import shutil
 
 import nibabel as nb
+from nipype.interfaces.base import Undefined
 import numpy as np
 import pytest
 from scipy import ndimage
 
 from qsmprep.bids.atlas import read_atlas
+from qsmprep.bids.outputs import output_metadata
 from qsmprep.errors import RequestError
+from qsmprep.interfaces.regions import RegionTable
 from qsmprep.methods.segmentation import hybrid_image, replace_labels
 from qsmprep.protocol import Protocol
 from qsmprep.request import Request, resolve
@@ -171,3 +174,36 @@ def test_a_nucleus_without_contrast_in_the_t1w_is_found_by_its_iron(atlas_folder
     np.testing.assert_array_equal(dseg > 0, brain)  # every voxel has kept a label
     elsewhere = ~np.isin(first, [RED, THALAMUS]) & ~np.isin(dseg, [RED, THALAMUS])
     np.testing.assert_array_equal(dseg[elsewhere], first[elsewhere])
+
+
+def test_what_the_refinement_made_smaller_no_field_of_view_has_cut(tmp_path):
+    paths = {}
+    for name, voxels in {"dseg_t1w": 80, "dseg_carried": 78, "dseg": 39, "rest": 0}.items():
+        labels = np.zeros(SHAPE, dtype=int)
+        labels.ravel()[:voxels] = RED
+        paths[name] = save(labels, tmp_path / f"{name}.nii.gz")
+    rest = paths.pop("rest")
+    inputs = dict.fromkeys(("chi", "noise", "gm", "brain_mask", "trusted_mask"), rest)
+    table = RegionTable(
+        **inputs, **paths, references={}, atlas="x", rules={}, labels={},
+        regions=[(RED, "red-nucleus", "L")],
+    )  # fmt: skip
+    assert table.whole_volumes()[RED] == pytest.approx(80 * 8 * 39 / 78)  # mm³, of 8 mm³ each
+    table.inputs.dseg_carried = Undefined
+    assert table.whole_volumes()[RED] == 80 * 8
+
+
+def test_the_sidecar_of_refined_labels_tells_how_and_by_which_susceptibility():
+    protocol = Protocol.read().stages
+
+    def told(facts, kind="acquisition"):
+        return output_metadata(
+            kind, "dseg", protocol=protocol, digest="x", sources=["bids:raw:a"], facts=facts
+        )
+
+    plain, refined = told({}), told({"DeepNuclei": {"Weight": 400.0}})
+    assert "DeepNuclei" not in plain
+    assert "inversion" not in plain["GeneratedBy"]["Parameters"]
+    assert refined["DeepNuclei"] == {"Weight": 400.0}
+    assert refined["GeneratedBy"]["Parameters"]["inversion"] == protocol["inversion"]
+    assert "segmentation" in refined["GeneratedBy"]["Parameters"]

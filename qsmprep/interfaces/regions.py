@@ -108,7 +108,7 @@ class RegionTable(SimpleInterface):
             regional_statistics,
             samples=samples,
             voxel_volume=head.geometry.voxel_volume,
-            expected_mm3=self._volumes(),
+            expected_mm3=self.whole_volumes(),
         )
         noise, _ = load(self.inputs.noise)
         errors = errors_of_means(samples, noise, head.measured, head.geometry)
@@ -150,7 +150,7 @@ class RegionTable(SimpleInterface):
             load(self.inputs.gm)[0],
         )
 
-    def _volumes(self) -> dict[int, float] | None:
+    def whole_volumes(self) -> dict[int, float] | None:
         """Return the volume that each label would have in an endless field of view, mm³."""
         if not isdefined(self.inputs.dseg_t1w):
             return None

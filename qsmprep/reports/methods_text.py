@@ -106,11 +106,13 @@ def _labels(settings: Mapping[str, object]) -> str:
 
 
 def _deep(settings: Mapping[str, object]) -> str:
+    weight = f"{settings['chi_weight']}/ppm"
     if settings["contrast"] != "hybrid":
-        return ""
+        return f"; deep nuclei by contrast {settings['contrast']} (chi weight {weight} not used)"
     return (
-        "; deep nuclei registered and joined again on the T1w image, scaled to 0 to 255, less "
-        f"susceptibility times {settings['chi_weight']}/ppm"
+        "; deep nuclei by contrast hybrid: registered and joined once more on the T1w image, "
+        f"scaled to 0 to 255, less susceptibility times {weight} (after Li et al., 2019, "
+        "doi:10.1016/j.neuroimage.2019.02.016)"
     )
 
 
