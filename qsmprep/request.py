@@ -140,6 +140,8 @@ def _check_without_atlas(protocol: Protocol) -> None:
         method = getattr(protocol, stage).method
         if method in ("t1w", "label"):
             raise RequestError(f"{stage}.method = {method} needs an atlas; give it by --atlas")
+    if protocol.segmentation.contrast != "t1w":
+        raise RequestError("segmentation.contrast = hybrid needs an atlas; give it by --atlas")
 
 
 def _check_region(protocol: Protocol, atlas: Atlas) -> None:

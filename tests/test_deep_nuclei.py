@@ -130,6 +130,11 @@ def test_a_head_without_susceptibility_is_told_before_anything_runs(spoilt):
         resolve(wanted(spoilt, contrast="hybrid"))
 
 
+def test_susceptibility_without_an_atlas_is_refused():
+    with pytest.raises(RequestError, match="contrast = hybrid needs an atlas"):
+        resolve(wanted("none", contrast="hybrid"))
+
+
 def test_susceptibility_on_another_grid_is_refused(spoilt):
     save(np.ones((4, 4, 4)), spoilt / "sub-2/anat/sub-2_Chimap.nii.gz")
     with pytest.raises(
