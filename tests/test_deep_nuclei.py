@@ -92,7 +92,7 @@ def refined(folder, atlas, participant, weight=400.0):
     for port, array in images.items():
         setattr(wf.inputs.inputnode, port, save(array, folder / f"{port}.nii.gz"))
     wf.inputs.inputnode.transforms = [str(still)] * len(atlas.members)
-    wf.inputs.inputnode.t1w_to_gre = str(still)
+    wf.inputs.inputnode.onward = [str(still)]
     wf.base_dir = folder
     wf.run()
     dseg = nb.load(folder / "deep_nuclei_wf/refine/dseg.nii.gz")

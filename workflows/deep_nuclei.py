@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-
 from nipype.interfaces.utility import Merge
 from nipype.pipeline import engine as pe
 
@@ -15,13 +12,12 @@ from qsmprep.workflows._graph import open_graph
 from qsmprep.workflows.sharing import name_of
 from qsmprep.workflows.study import Study
 
-INPUTS = ["chi", "trusted_mask", "t1w_brain", "dseg"]
+INPUTS = ["chi", "trusted_mask", "t1w_brain", "dseg", "transforms", "onward"]
 
 
 def init_deep_nuclei_wf(
     *,
     atlas: Atlas,
-    placed: Mapping[str, Path] | None = None,
     weight: float,
     fusion: str = "joint",
     seed: int,
@@ -34,9 +30,6 @@ def init_deep_nuclei_wf(
     ----------
     atlas
         Labelled heads with susceptibility.
-    placed
-        For each of them the ITK transform that carries its images to the template, if that is how
-        they got to the T1w.
     weight
         Of susceptibility against a T1w of 0 to 255, 1/ppm.
     fusion
@@ -57,19 +50,16 @@ def init_deep_nuclei_wf(
     dseg
         Labels in GRE space, from the T1w alone.
     transforms
-        Without `placed`: ITK transform that carries images to the T1w, for each head.
-    template_to_t1w
-        With `placed`: ITK transform that carries images of the template to the T1w.
-    t1w_to_gre
-        ITK transform that carries T1w images to the GRE.
+        ITK transform that carries images to the T1w or the template, for each head.
+    onward
+        ITK transforms that carry them from there to the GRE, in the order of travel.
 
     Outputs
     -------
     dseg
         Labels in GRE space, those of deep nuclei refined.
     """
-    first = "template_to_t1w" if placed else "transforms"
-    workflow, inputnode, outputnode = open_graph(name, [*INPUTS, first, "t1w_to_gre"], ["dseg"])
+    workflow, inputnode, outputnode = open_graph(name, INPUTS, ["dseg"])
     refine = pe.Node(
         RefineDeepNuclei(
             atlas_t1ws=[str(member.t1w) for member in atlas.members],
@@ -82,17 +72,6 @@ def init_deep_nuclei_wf(
         ),
         name="refine",
     )
-    if placed:
-        refine.inputs.transforms = [str(placed[member.label]) for member in atlas.members]
-        onward = pe.Node(Merge(2), name="onward")
-        workflow.connect([
-            (inputnode, onward, [("template_to_t1w", "in1"), ("t1w_to_gre", "in2")]),
-            (onward, refine, [("out", "onward")]),
-        ])  # fmt: skip
-    else:
-        workflow.connect([
-            (inputnode, refine, [("transforms", "transforms"), ("t1w_to_gre", "onward")]),
-        ])  # fmt: skip
     workflow.connect([
         (inputnode, refine, [(port, port) for port in INPUTS]),
         (refine, outputnode, [("dseg", "dseg")]),
@@ -107,11 +86,13 @@ def connect_deep_nuclei(
     settings = study.protocol.segmentation
     deep = init_deep_nuclei_wf(
         atlas=atlas,
-        placed=study.placed,
         weight=settings.chi_weight,
         fusion=settings.fusion,
         seed=settings.seed,
     )
+    onward = pe.Node(Merge(2), name="deep_nuclei_route")
+    if study.placed:
+        deep.inputs.inputnode.transforms = [str(study.placed[m.label]) for m in atlas.members]
     chi = workflow.get_node("two_pass_wf") or workflow.get_node("inversion_wf")
     workflow.connect([
         (chi, deep, [("outputnode.chi", "inputnode.chi")]),
@@ -120,8 +101,10 @@ def connect_deep_nuclei(
         ]),
         (coregistration, deep, [
             (f"outputnode.{port}", f"inputnode.{port}")
-            for port in ("t1w_brain", "dseg", "t1w_to_gre")
+            for port in ("t1w_brain", "dseg")
         ]),
+        (coregistration, onward, [("outputnode.t1w_to_gre", "in2")]),
+        (onward, deep, [("out", "inputnode.onward")]),
     ])  # fmt: skip
     return deep
 
@@ -132,12 +115,10 @@ def connect_transforms(
     """Tell the refinement, if there is one, how the heads of the atlas get to the T1w."""
     if not study.dual_contrast:
         return
-    part, port = (
-        ("anatomy_wf", "template_to_t1w") if study.placed else ("segmentation_wf", "transforms")
-    )
-    workflow.connect(
-        anatomy,
-        f"{name_of(anatomy, part)}.outputnode.{port}",
-        graph,
-        f"{name_of(graph, 'deep_nuclei_wf')}.inputnode.{port}",
-    )
+    if study.placed:
+        made = f"{name_of(anatomy, 'anatomy_wf')}.outputnode.template_to_t1w"
+        wanted = f"{name_of(graph, 'deep_nuclei_route')}.in1"
+    else:
+        made = f"{name_of(anatomy, 'segmentation_wf')}.outputnode.transforms"
+        wanted = f"{name_of(graph, 'deep_nuclei_wf')}.inputnode.transforms"
+    workflow.connect(anatomy, made, graph, wanted)
