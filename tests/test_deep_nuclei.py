@@ -12,7 +12,8 @@ from scipy import ndimage
 
 from qsmprep.bids.atlas import read_atlas
 from qsmprep.bids.outputs import output_metadata
-from qsmprep.errors import RequestError
+from qsmprep.errors import InputError, RequestError
+from qsmprep.interfaces.deep_nuclei import RefineDeepNuclei
 from qsmprep.interfaces.regions import RegionTable
 from qsmprep.methods.segmentation import hybrid_image, replace_labels
 from qsmprep.protocol import Protocol
@@ -179,6 +180,23 @@ def test_a_nucleus_without_contrast_in_the_t1w_is_found_by_its_iron(atlas_folder
     np.testing.assert_array_equal(dseg > 0, brain)  # every voxel has kept a label
     elsewhere = ~np.isin(first, [RED, THALAMUS]) & ~np.isin(dseg, [RED, THALAMUS])
     np.testing.assert_array_equal(dseg[elsewhere], first[elsewhere])
+
+
+@pytest.mark.parametrize(("factor", "fact"), [(0, "is zero all over"), (1000, "too much for ppm")])
+def test_what_is_no_susceptibility_in_ppm_is_refused(tmp_path, factor, fact):
+    t1w, chi, labels, brain = head((0, 0, 0), 0)
+    images = {"t1w": t1w, "chi": factor * chi, "labels": labels, "brain": brain.astype(int)}
+    paths = {name: save(array, tmp_path / f"{name}.nii.gz") for name, array in images.items()}
+    still = tmp_path / "still.txt"
+    still.touch()
+    node = RefineDeepNuclei(
+        t1w_brain=paths["t1w"], chi=paths["chi"], trusted_mask=paths["brain"],
+        dseg=paths["labels"], atlas_t1ws=[paths["t1w"]], atlas_chis=[paths["chi"]],
+        atlas_dsegs=[paths["labels"]], transforms=[str(still)], onward=[str(still)],
+        indices=[RED], weight=400.0, seed=1,
+    )  # fmt: skip
+    with pytest.raises(InputError, match=fact):
+        node.run(cwd=str(tmp_path))
 
 
 def test_what_the_refinement_made_smaller_no_field_of_view_has_cut(tmp_path):

@@ -16,6 +16,7 @@ from nipype.interfaces.base import (
 )
 import numpy as np
 
+from qsmprep.errors import InputError
 from qsmprep.geometry import Geometry
 from qsmprep.interfaces._nifti import load, load_labels, load_mask, save_like
 from qsmprep.interfaces.registration import resample, seeded_ants, to_ants
@@ -124,8 +125,20 @@ def _read_head(ants, t1w: str, chi: str, dseg: str, weight: float):
     brain = stripped_brain(shown, voxel_size)
     if brain is None:
         brain = labelled_brain(labels, voxel_size)
-    hybrid = hybrid_image(shown, susceptibility, brain, susceptibility != 0, weight=weight)
+    known = brain & (susceptibility != 0)
+    _check_units(chi, susceptibility[known])
+    hybrid = hybrid_image(shown, susceptibility, brain, known, weight=weight)
     return to_ants(ants, hybrid, image.affine), to_ants(ants, labels, image.affine)
+
+
+def _check_units(path: str, values: np.ndarray) -> None:
+    """Refuse what cannot be susceptibility in ppm, which varies by less than 0.1 in a brain."""
+    if values.size == 0:
+        raise InputError(path, "is zero all over the brain", "give susceptibility in ppm")
+    if (spread := values.std()) > 1:
+        raise InputError(
+            path, f"varies by {spread:.3g} over the brain, too much for ppm", "scale it to ppm"
+        )
 
 
 def _refine(ants, fixed, moving, prefix: str) -> str:
