@@ -221,6 +221,11 @@ class Segmentation:
         one head is aligned to the T1w.
     fusion
         How several heads agree: ``joint`` label fusion, or the ``majority``.
+    contrast
+        What deep nuclei are found by: ``t1w``, as all other regions, or ``hybrid``, in a second
+        step on T1w less susceptibility, if the heads of the atlas have a Chimap.
+    chi_weight
+        Weight of susceptibility against a T1w of 0 to 255 in the hybrid image, 1/ppm.
     lookup
         What labels made elsewhere mean, if no table beside them says so: ``freesurfer``,
         ``synthseg``, ``mricloud``, ``cerebra`` or a table.
@@ -233,6 +238,8 @@ class Segmentation:
     atlas: str = ""
     route: Literal["template", "pairwise"] = "template"
     fusion: Literal["joint", "majority"] = "joint"
+    contrast: Literal["t1w", "hybrid"] = "t1w"
+    chi_weight: float = 400.0
     lookup: str = ""
     spacing: float = 2.0
     seed: int = 1

@@ -14,6 +14,7 @@ from qsmprep.bids.lookups import LOOKUPS
 from qsmprep.bids.segmentations import read_segmentations
 from qsmprep.bids.template import MNI, Template, read_template
 from qsmprep.errors import RequestError
+from qsmprep.methods.segmentation import DEEP_NUCLEI
 from qsmprep.protocol import Protocol
 from qsmprep.resources import Resources
 
@@ -87,6 +88,7 @@ def resolve(request: Request) -> tuple[Request, Atlas | None]:
         atlas = find_atlas(settings.atlas, request.bids_dir)
         protocol = request.protocol.with_atlas(f"{atlas.name}@{atlas.digest}")
     _check_region(protocol, atlas)
+    _check_contrast(protocol, atlas)
     return replace(request, protocol=protocol), atlas
 
 
@@ -138,6 +140,8 @@ def _check_without_atlas(protocol: Protocol) -> None:
         method = getattr(protocol, stage).method
         if method in ("t1w", "label"):
             raise RequestError(f"{stage}.method = {method} needs an atlas; give it by --atlas")
+    if protocol.segmentation.contrast != "t1w":
+        raise RequestError("segmentation.contrast = hybrid needs an atlas; give it by --atlas")
 
 
 def _check_region(protocol: Protocol, atlas: Atlas) -> None:
@@ -153,3 +157,25 @@ def _check_region(protocol: Protocol, atlas: Atlas) -> None:
         near = get_close_matches(wanted.region, names, n=1, cutoff=0)[0]
         fact = f"has no region {wanted.region}; the nearest is {near}"
     raise RequestError(f"referencing.region: atlas {atlas.name} {fact}")
+
+
+def _check_contrast(protocol: Protocol, atlas: Atlas) -> None:
+    """Refuse to find nuclei by susceptibility where the atlas does not show them so."""
+    if protocol.segmentation.contrast != "hybrid":
+        return
+    if not atlas.members:
+        raise RequestError(
+            "segmentation.contrast = hybrid: labels made elsewhere are taken as they are; "
+            "set t1w, or give an atlas"
+        )
+    if without := [member.label for member in atlas.members if member.chi is None]:
+        raise RequestError(
+            f"segmentation.contrast = hybrid: {atlas.folder} has no "
+            f"{', '.join(f'{label}_Chimap.nii.gz' for label in without)}; "
+            "add susceptibility to every head, or set t1w"
+        )
+    if not DEEP_NUCLEI.intersection(region.name for region in atlas.regions):
+        raise RequestError(
+            f"segmentation.contrast = hybrid: atlas {atlas.name} has none of "
+            f"{', '.join(sorted(DEEP_NUCLEI))}; set t1w"
+        )

@@ -21,7 +21,7 @@ ATLAS = Atlas(
     license="",
     reference="",
     # any files will do: nothing is run here
-    members=(AtlasMember("tpl-toy", Path(__file__), Path(__file__)),),
+    members=(AtlasMember("tpl-toy", *[Path(__file__)] * 4),),
     regions=(Region(1, "putamen", "L"),),
     digest="0" * 12,
 )
@@ -29,6 +29,7 @@ EXAMPLES = {
     "init_anatomy_wf": {"seed": 1},
     "init_background_wf": {"stage": PROTOCOL.background},
     "init_coregistration_wf": {"seed": 1},
+    "init_deep_nuclei_wf": {"atlas": ATLAS, "weight": 400.0, "seed": 1},
     "init_echoes_wf": {"cartesian": False},
     "init_field_wf": {
         "te": TE,

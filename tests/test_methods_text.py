@@ -24,3 +24,11 @@ def test_the_papers_of_the_methods_used_are_cited_and_no_others():
     wtv, _ = text_of()
     assert "10.1002/mrm.27073" in wtv  # Milovic 2018
     assert "10.1002/mrm.26331" in wtv  # Liu 2017, of the background
+
+
+def test_the_second_step_for_deep_nuclei_is_told_if_it_was_taken():
+    assert "2019.02.016" not in text_of()[0]
+    assert (
+        "times 300.0/ppm (after Li et al., 2019, doi:10.1016/j.neuroimage.2019.02.016)"
+        in (text_of("segmentation.contrast=hybrid", "segmentation.chi_weight=300")[0])
+    )

@@ -332,6 +332,10 @@ def test_the_atlas_is_a_stripped_head_with_labels(tmp_path):
     t1w = _load(f"{stem}_T1w.nii.gz").get_fdata()
     assert set(np.unique(labels)) - {0} <= set(names["index"])
     assert not t1w[labels == 0].any()
+    chi = _load(f"{stem}_Chimap.nii.gz").get_fdata()
+    assert not chi[labels == 0].any()
+    dentate = names["index"][names["name"] == "dentate"]
+    assert chi[np.isin(labels, dentate)].mean() == pytest.approx(0.152)  # no texture in a template
 
 
 def test_the_command_writes_and_explains(tmp_path, capsys):

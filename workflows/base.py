@@ -17,6 +17,7 @@ from qsmprep.interfaces.masking import FindBrain
 from qsmprep.interfaces.quality import MeasureQuality
 from qsmprep.workflows.anatomy import init_anatomy_wf, init_coregistration_wf
 from qsmprep.workflows.background import init_background_wf
+from qsmprep.workflows.deep_nuclei import connect_transforms
 from qsmprep.workflows.echoes import init_echoes_wf
 from qsmprep.workflows.field import init_field_wf
 from qsmprep.workflows.inversion import init_inversion_wf
@@ -52,6 +53,7 @@ def build(study: Study, acquisitions: tuple[Acquisition, ...], work_dir: Path) -
             _declare_memory(anatomies[anatomy.key], ANATOMY_GB)
         labelled = acquisition.labels_given is None
         _connect_anatomy(workflow, anatomies[anatomy.key], graph, labelled=labelled)
+        connect_transforms(workflow, study, anatomies[anatomy.key], graph)
     return workflow
 
 
@@ -266,7 +268,7 @@ def _connect_regions(
     """Add what needs the T1w: registration, white matter, regions and the template."""
     coregistration = init_coregistration_wf(seed=study.protocol.normalisation.seed)
     regions = init_regions_wf(atlas=atlas, rules=study.protocol.regions)
-    labels = connect_labels(workflow, acquisition, coregistration, regions)
+    labels = connect_labels(workflow, study, acquisition, coregistration, regions)
     references = _connect_references(workflow, study, coregistration, labels)
     regions.inputs.inputnode.labels = acquisition.labels
     save = acquisition_sink(study, acquisition, "save_regions")

@@ -8,6 +8,7 @@ from nipype.pipeline import engine as pe
 from qsmprep.bids.atlas import Atlas
 from qsmprep.bids.models import Acquisition, Anatomy
 from qsmprep.interfaces.labels import TakeLabels
+from qsmprep.workflows.deep_nuclei import connect_deep_nuclei
 from qsmprep.workflows.segmentation import (
     init_pairwise_segmentation_wf,
     init_template_segmentation_wf,
@@ -44,6 +45,7 @@ def connect_segmentation(
 
 def connect_labels(
     workflow: pe.Workflow,
+    study: Study,
     acquisition: Acquisition,
     coregistration: pe.Workflow,
     regions: pe.Workflow,
@@ -57,7 +59,11 @@ def connect_labels(
         workflow.connect(take, "dseg", labels, "dseg")
         coregistration.remove_nodes([coregistration.get_node("carry_dseg")])
         return labels
-    workflow.connect(coregistration, "outputnode.dseg", labels, "dseg")
+    last = coregistration
+    if study.atlas and study.dual_contrast:
+        last = connect_deep_nuclei(workflow, study, study.atlas, coregistration)
+        workflow.connect(coregistration, "outputnode.dseg", regions, "inputnode.dseg_carried")
+    workflow.connect(last, "outputnode.dseg", labels, "dseg")
     if given:
         workflow.connect([
             (take, coregistration, [("dseg", "inputnode.dseg")]),

@@ -35,6 +35,8 @@ def init_regions_wf(*, atlas: Atlas, rules: Rules, name: str = "regions_wf") -> 
         Labels in GRE space.
     dseg_t1w
         Labels in T1w space, which tell what the field of view has cut.
+    dseg_carried
+        Labels in GRE space as they came from there, if they have been refined since; optional.
     brain_mask
         Brain in GRE space.
     trusted_mask
@@ -52,8 +54,8 @@ def init_regions_wf(*, atlas: Atlas, rules: Rules, name: str = "regions_wf") -> 
         One row per region, map and reference; units in every row.
     """
     inputs = [
-        "chi", "noise", "r2star", "dseg", "dseg_t1w", "brain_mask", "trusted_mask", "gm",
-        "references", "labels",
+        "chi", "noise", "r2star", "dseg", "dseg_t1w", "dseg_carried", "brain_mask",
+        "trusted_mask", "gm", "references", "labels",
     ]  # fmt: skip
     workflow, inputnode, outputnode = open_graph(name, inputs, ["table"])
     table = pe.Node(

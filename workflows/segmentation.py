@@ -55,8 +55,12 @@ def init_pairwise_segmentation_wf(
         Part of the votes that each voxel's label has.
     probseg
         Part of the votes of each region, in the order of the atlas's table.
+    transforms
+        ITK transform that carries images to the T1w, for each head of the atlas.
     """
-    workflow, inputnode, outputnode = open_graph(name, ["t1w_brain", "brain_mask"], OUTPUTS)
+    workflow, inputnode, outputnode = open_graph(
+        name, ["t1w_brain", "brain_mask"], [*OUTPUTS, "transforms"]
+    )
     fuse = _fuse(atlas, fusion)
     aligned = pe.Node(Merge(len(atlas.members)), name="aligned")
 
@@ -68,6 +72,7 @@ def init_pairwise_segmentation_wf(
         ])  # fmt: skip
     workflow.connect([
         (aligned, fuse, [("out", "transforms")]),
+        (aligned, outputnode, [("out", "transforms")]),
         (inputnode, fuse, [("t1w_brain", "t1w_brain")]),
         (fuse, outputnode, [(port, port) for port in OUTPUTS]),
     ])  # fmt: skip

@@ -15,6 +15,7 @@ from qsmprep.bids.models import Acquisition, Anatomy
 from qsmprep.bids.template import MNI, Template
 from qsmprep.interfaces.derivatives import SaveDerivatives
 from qsmprep.interfaces.figures import SaveFigures
+from qsmprep.methods.segmentation import DEEP_NUCLEI
 from qsmprep.protocol import Protocol
 
 
@@ -46,6 +47,11 @@ class Study:
     placed: Mapping[str, Path] = field(default_factory=dict)
     device: str = "cpu"
     template: Template = MNI
+
+    @property
+    def dual_contrast(self) -> bool:
+        """Whether deep nuclei are refined by susceptibility."""
+        return self.atlas is not None and self.protocol.segmentation.contrast == "hybrid"
 
     @property
     def regions(self) -> list[tuple[int, str, str]]:
@@ -127,6 +133,13 @@ def _known(study: Study, acquisition: Acquisition) -> dict[str, object]:
     if acquisition.labels_given and study.atlas:
         path = acquisition.labels_given.path.relative_to(study.atlas.folder)
         known["Segmentation"] = f"bids:segmentation:{path.as_posix()}"
+    if study.dual_contrast:
+        known["DeepNuclei"] = {
+            "Contrast": "T1w scaled to 0..255 less susceptibility",
+            "Weight": study.protocol.segmentation.chi_weight,
+            "WeightUnits": "1/ppm",
+            "Regions": sorted(DEEP_NUCLEI.intersection(name for _, name, _ in study.regions)),
+        }
     return known | _known_atlas(study)
 
 

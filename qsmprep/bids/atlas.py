@@ -33,12 +33,15 @@ class AtlasMember:
         Labels, on the same grid or one that `interfaces.atlas.prepare_atlas` brings there.
     mask
         Brain, by which the same takes the skull off the T1w; none if there is nothing to take.
+    chi
+        Susceptibility on the grid of the T1w, ppm, zero where not known; none if not measured.
     """
 
     label: str
     t1w: Path
     dseg: Path
     mask: Path | None = None
+    chi: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,8 @@ def read_atlas(folder: str | Path) -> Atlas:
 
     The folder holds ``dataset_description.json``, ``atlas-X_dseg.tsv`` (index, name, hemisphere),
     and either several heads, ``sub-*/**/*_T1w.nii.gz`` with ``*_dseg.nii.gz``, or one template,
-    ``tpl-*_T1w.nii.gz`` with ``tpl-*_dseg.nii.gz``, in a folder ``tpl-*`` or not.
+    ``tpl-*_T1w.nii.gz`` with ``tpl-*_dseg.nii.gz``, in a folder ``tpl-*`` or not. Beside each T1w
+    there may be a susceptibility map, ``*_Chimap.nii.gz``.
 
     Raises
     ------
@@ -164,7 +168,7 @@ def _read_regions(path: Path) -> tuple[Region, ...]:
 
 def _read_members(folder: Path) -> tuple[AtlasMember, ...]:
     """Return the labelled heads, each complete and on one grid."""
-    heads = {kind: _find(folder, kind) for kind in ("T1w", "dseg")}
+    heads = {kind: _find(folder, kind) for kind in ("T1w", "dseg", "Chimap")}
     labels = sorted({*heads["T1w"], *heads["dseg"]})
     if not labels:
         raise RequestError(
@@ -179,7 +183,8 @@ def _read_members(folder: Path) -> tuple[AtlasMember, ...]:
                     f"{heads[other][label]}: has no {label}_{kind}.nii.gz beside it; "
                     "add it or remove the file"
                 )
-        member = AtlasMember(label, heads["T1w"][label], heads["dseg"][label])
+        chi = heads["Chimap"].get(label)
+        member = AtlasMember(label, heads["T1w"][label], heads["dseg"][label], chi=chi)
         _check_grid(member)
         members.append(member)
     return tuple(members)
@@ -193,17 +198,18 @@ def _find(folder: Path, kind: str) -> dict[str, Path]:
 
 
 def _check_grid(member: AtlasMember) -> None:
-    shapes = []
-    for path in (member.t1w, member.dseg):
+    shapes = {}
+    for path in filter(None, (member.t1w, member.dseg, member.chi)):
         try:
-            shapes.append(nb.Nifti1Image.from_filename(path).shape)
+            shapes[path] = nb.Nifti1Image.from_filename(path).shape
         except (OSError, EOFError, nb.filebasedimages.ImageFileError) as error:
             raise RequestError(f"{path}: cannot be read ({error}); copy it again") from error
-    if shapes[0] != shapes[1]:
-        raise RequestError(
-            f"{member.dseg}: its shape {shapes[1]} is not the {shapes[0]} of its T1w; "
-            "resample the labels to the T1w"
-        )
+        if shapes[path] != shapes[member.t1w]:
+            what = "labels" if path == member.dseg else "susceptibility"
+            raise RequestError(
+                f"{path}: its shape {shapes[path]} is not the {shapes[member.t1w]} of its T1w; "
+                f"resample the {what} to the T1w"
+            )
 
 
 def content_digest(name: str, table: bytes, members: Iterable[AtlasMember]) -> str:
@@ -222,7 +228,7 @@ def content_digest(name: str, table: bytes, members: Iterable[AtlasMember]) -> s
     digest = hashlib.sha256(name.encode())
     digest.update(table)
     for member in members:
-        for path in filter(None, (member.t1w, member.dseg, member.mask)):
+        for path in filter(None, (member.t1w, member.dseg, member.mask, member.chi)):
             digest.update(path.name.encode())
             digest.update(path.read_bytes())
     return digest.hexdigest()[:12]

@@ -14,6 +14,9 @@ from qsmprep.bids.derivatives import derivative_path
 NAMING = ("desc", "space", "label", "from", "to")
 NOT_METADATA = {*NAMING, "suffix", "extension", "seg", "stages", "facts", "needs"}
 
+LABELS_FACTS = ("Atlas", "DeepNuclei")
+"""Facts that sidecars of labels tell, too."""
+
 
 @cache
 def output_table() -> dict[str, dict[str, dict]]:
@@ -86,17 +89,20 @@ def output_metadata(
     # BIDS wants to know which image a space is that it does not know by name.
     images = {"T1w": sources[0], "{template}": template}
     reference = images.get(spec.get("space", ""), "")
+    # Labels that were refined by susceptibility depend on what the table depends on.
+    depends = "regions" if port == "dseg" and "DeepNuclei" in facts else port
+    stages = output_table()[kind][depends].get("stages", [])
     return {
         **{name: value for name, value in spec.items() if name not in NOT_METADATA},
         "Sources": sources,
         **({"SpatialReference": reference} if reference else {}),
         **(facts if spec.get("facts") else {}),
-        **({"Atlas": facts["Atlas"]} if spec.get("seg") and "Atlas" in facts else {}),
+        **{name: facts[name] for name in LABELS_FACTS if spec.get("seg") and name in facts},
         "GeneratedBy": {
             "Name": "qsmprep",
             "Version": qsmprep.__version__,
             "ProtocolDigest": digest,
-            "Parameters": {stage: protocol[stage] for stage in spec.get("stages", [])},
+            "Parameters": {stage: protocol[stage] for stage in stages},
         },
     }
 

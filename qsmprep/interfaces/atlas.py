@@ -91,7 +91,12 @@ def prepare_atlas(atlas: Atlas, folder: Path) -> Atlas:
         return atlas
     home = folder / f"atlas-{atlas.name}_{atlas.digest}"
     members = tuple(
-        AtlasMember(m.label, home / f"{m.label}_T1w.nii.gz", home / f"{m.label}_dseg.nii.gz")
+        replace(
+            m,
+            t1w=home / f"{m.label}_T1w.nii.gz",
+            dseg=home / f"{m.label}_dseg.nii.gz",
+            mask=None,
+        )
         for m in atlas.members
     )
     if not home.is_dir():

@@ -79,6 +79,7 @@ class _RegionTableInputSpec(BaseInterfaceInputSpec):
     gm = File(exists=True, mandatory=True, desc="probability of grey matter in GRE space")
     dseg = File(exists=True, mandatory=True, desc="labels in GRE space")
     dseg_t1w = File(exists=True, desc="labels in T1w space: tells what the field of view cuts")
+    dseg_carried = File(exists=True, desc="labels in GRE space as carried there, if then refined")
     brain_mask = File(exists=True, mandatory=True, desc="brain in GRE space")
     trusted_mask = File(exists=True, mandatory=True, desc="where the maps are measured")
     references = traits.Dict(mandatory=True, desc="name of each reference: its mean_ppm or None")
@@ -107,7 +108,7 @@ class RegionTable(SimpleInterface):
             regional_statistics,
             samples=samples,
             voxel_volume=head.geometry.voxel_volume,
-            expected_mm3=self._volumes(),
+            expected_mm3=self.whole_volumes(),
         )
         noise, _ = load(self.inputs.noise)
         errors = errors_of_means(samples, noise, head.measured, head.geometry)
@@ -149,14 +150,27 @@ class RegionTable(SimpleInterface):
             load(self.inputs.gm)[0],
         )
 
-    def _volumes(self) -> dict[int, float] | None:
-        """Return the volume of each label in the T1w, mm³."""
+    def whole_volumes(self) -> dict[int, float] | None:
+        """Return the volume that each label would have in an endless field of view, mm³."""
         if not isdefined(self.inputs.dseg_t1w):
             return None
-        _, image = load(self.inputs.dseg_t1w)
-        indices, counts = np.unique(load_labels(self.inputs.dseg_t1w), return_counts=True)
-        voxel = Geometry.from_affine(image.affine).voxel_volume
-        return dict(zip(indices.tolist(), (counts * voxel).tolist(), strict=True))
+        whole = volumes(self.inputs.dseg_t1w)
+        if not isdefined(self.inputs.dseg_carried):
+            return whole
+        # What a refinement made larger or smaller, no field of view has cut.
+        carried, refined = volumes(self.inputs.dseg_carried), volumes(self.inputs.dseg)
+        return {
+            index: volume * (refined.get(index, 0.0) / carried[index] if index in carried else 1)
+            for index, volume in whole.items()
+        }
+
+
+def volumes(dseg: str) -> dict[int, float]:
+    """Return the volume of each label of a segmentation, mm³."""
+    _, image = load(dseg)
+    indices, counts = np.unique(load_labels(dseg), return_counts=True)
+    voxel = Geometry.from_affine(image.affine).voxel_volume
+    return dict(zip(indices.tolist(), (counts * voxel).tolist(), strict=True))
 
 
 def columns(*, legacy: bool) -> dict[str, str]:

@@ -101,7 +101,18 @@ def _labels(settings: Mapping[str, object]) -> str:
     }[str(settings["fusion"])]
     return (
         f"atlas {settings['atlas']}, its heads (if several) registered to {to} at "
-        f"{settings['spacing']} mm by SyN and joined by {agreed}"
+        f"{settings['spacing']} mm by SyN and joined by {agreed}{_deep(settings)}"
+    )
+
+
+def _deep(settings: Mapping[str, object]) -> str:
+    weight = f"{settings['chi_weight']}/ppm"
+    if settings["contrast"] != "hybrid":
+        return f"; deep nuclei by contrast {settings['contrast']} (chi weight {weight} not used)"
+    return (
+        "; deep nuclei by contrast hybrid: registered and joined once more on the T1w image, "
+        f"scaled to 0 to 255, less susceptibility times {weight} (after Li et al., 2019, "
+        "doi:10.1016/j.neuroimage.2019.02.016)"
     )
 
 

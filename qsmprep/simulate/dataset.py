@@ -111,6 +111,9 @@ def write_atlas(out_dir: Path, *, resolution: float = 1.0) -> None:
     t1w = np.where(head.brain, head.t1w, 0)
     save(np.rint(t1w[box]).astype("i2"), affine, f"{stem}_T1w.nii.gz")
     write_json(Path(f"{stem}_T1w.json"), {"SkullStripped": True})
+    chi = np.where(head.brain, head.chi, 0).astype("f4")
+    save(chi[box], affine, f"{stem}_Chimap.nii.gz")
+    write_json(Path(f"{stem}_Chimap.json"), {"Units": "ppm", "SkullStripped": True})
     save(labels[box].astype("i2"), affine, f"{stem}_dseg.nii.gz")
     lookup_table().to_csv(out_dir / "atlas-simulated_dseg.tsv", sep="\t", index=False)
     write_json(

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from qsmprep.methods.segmentation.fusion import Fusion, majority_vote
+from qsmprep.methods.segmentation.hybrid import DEEP_NUCLEI, hybrid_image, replace_labels
 from qsmprep.methods.segmentation.joint_fusion import joint_label_fusion
 from qsmprep.methods.segmentation.skull import (
     BRAIN_LITRES,
@@ -19,11 +20,14 @@ FUSIONS: dict[str, Callable[..., Fusion]] = {
 
 __all__ = [
     "BRAIN_LITRES",
+    "DEEP_NUCLEI",
     "FUSIONS",
     "Fusion",
+    "hybrid_image",
     "joint_label_fusion",
     "labelled_brain",
     "majority_vote",
+    "replace_labels",
     "stripped_brain",
     "upper_centre",
 ]
