@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Sequence
 import json
+import os
 from pathlib import Path
 import re
 import shlex
+import signal
 import sys
 import traceback
 
@@ -203,8 +205,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = (methods_parser() if listing else parser()).parse_args(arguments[listing:])
     try:
         if listing:
-            return list_methods(options.stage)
-        return int(_dispatch(options, command=shlex.join(["qsmprep", *arguments])))
+            status = list_methods(options.stage)
+        else:
+            status = int(_dispatch(options, command=shlex.join(["qsmprep", *arguments])))
+        sys.stdout.flush()
+        return status
     except QSMPrepError as error:
         if getattr(options, "verbose", False):
             traceback.print_exc()
@@ -213,6 +218,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("qsmprep: interrupted; the same command goes on from here", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # who reads it, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the last flush
+        return 128 + signal.SIGPIPE
     except Exception:  # noqa: BLE001 - whatever it is, it is our fault and has to be said
         traceback.print_exc()
         print(

@@ -367,3 +367,11 @@ def test_citations_are_read_in_both_ways_of_writing_them():
         "Schofield and Zhu, 2003, https://doi.org/10.1234/x.c.d",
         "https://doi.org/10.1234/x.e",
     ]
+
+
+def test_a_reader_that_has_seen_enough_is_no_bug():
+    command = [sys.executable, "-m", "qsmprep.cli", "methods"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()  # as `head` does
+        complaint = process.stderr.read()
+    assert (process.returncode, complaint) == (141, b"")
