@@ -72,11 +72,16 @@ def save_like(array: np.ndarray, image: nb.Nifti1Image, path: str | Path) -> str
     return str(path)
 
 
+def to_bytes(shares: np.ndarray) -> np.ndarray:
+    """Return parts of one in steps of 1/255."""
+    return np.rint(255 * shares).astype(np.uint8)
+
+
 def save_shares(
     shares: Iterable[np.ndarray], count: int, image: nb.Nifti1Image, path: str | Path
 ) -> str:
     """
-    Write volumes of parts of one as a compressed 4D file, in steps of 1/255; return the path.
+    Write volumes of parts of one, as `to_bytes` gives them, in one compressed file; return it.
 
     Volume by volume, because all labels of a fine image do not fit into memory.
     """
@@ -93,7 +98,7 @@ def save_shares(
     with Path(path).open("wb") as raw, gzip.GzipFile("", "wb", 1, raw, mtime=0) as file:
         file.write(header.binaryblock + bytes(4))
         for share in shares:
-            file.write(np.rint(255 * share).astype(np.uint8).tobytes(order="F"))
+            file.write(share.tobytes(order="F"))
     return str(path)
 
 

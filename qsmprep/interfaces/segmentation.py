@@ -19,7 +19,7 @@ from nipype.interfaces.base import (
 import numpy as np
 
 from qsmprep.geometry import Geometry
-from qsmprep.interfaces._nifti import load, load_labels, save_like, save_shares
+from qsmprep.interfaces._nifti import load, load_labels, save_like, save_shares, to_bytes
 from qsmprep.interfaces.registration import (
     masked,
     resample,
@@ -116,7 +116,7 @@ class FuseLabels(SimpleInterface):
             ("confidence", whole(fusion.confidence(), 1)),
         ):
             self._results[name] = save_like(array, image, cwd / f"{name}.nii.gz")
-        shares = (whole(fusion.probability(index), 0) for index in self.inputs.indices)
+        shares = (whole(to_bytes(fusion.probability(i)), 0) for i in self.inputs.indices)
         self._results["probseg"] = save_shares(
             shares, len(self.inputs.indices), image, cwd / "probseg.nii.gz"
         )
