@@ -16,6 +16,7 @@ import sys
 sys.path.append(str(Path(__file__).parents[1]))  # for what the benchmarks share
 
 import anatomy
+import contrasts
 import interpolation
 import labels
 import pandas as pd
@@ -31,6 +32,7 @@ PARTS = {
     "single": labels.single_atlas,
     "chi": labels.susceptibility,
     "veins": veins.measure,
+    "contrasts": contrasts.measure,
     "cost": lambda _, work: steps.costs(work),
 }
 """What measures each part: a function of the folders of the data and of intermediate results."""
