@@ -26,7 +26,7 @@ from qsmprep.bids.output import check_output_dir, write_output_files
 from qsmprep.bids.plan import describe, summarise
 from qsmprep.bids.segmentations import with_segmentations
 from qsmprep.bids.status import StatusRow, read_status, skipped_rows, update_status
-from qsmprep.errors import RequestError
+from qsmprep.errors import QSMPrepError, RequestError
 from qsmprep.protocol import ALGORITHMS
 from qsmprep.reports.methods_text import methods_text
 from qsmprep.request import Request, resolve
@@ -126,7 +126,8 @@ def _run(request: Request, plan: Plan, atlas: Atlas | None, work_dir: Path) -> i
         ending = signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT
         reason = "interrupted; the same command goes on from here"
     except Exception as error:  # noqa: BLE001 - raised again below, after the report
-        reason, trouble = f"a bug ended the run ({type(error).__name__}: {error})", error
+        bug = f"a bug ended the run ({type(error).__name__}: {error})"
+        reason, trouble = str(error) if isinstance(error, QSMPrepError) else bug, error
     if request.stop_on_first_crash and crashes:
         reason = "not run, because of --stop-on-first-crash"
     name = atlas.name if atlas else ""

@@ -15,6 +15,7 @@ from runs import CHI, FAST, copy_participant, cut, statuses
 
 from qsmprep.bids.dataset import read_plan
 from qsmprep.bids.status import StatusRow, read_status, skipped_rows, update_status
+from qsmprep.errors import RequestError
 from qsmprep.protocol import Protocol
 from qsmprep.reports.participant import write_participant_page
 from qsmprep.resources import Resources
@@ -237,9 +238,16 @@ def test_the_first_crash_ends_all_if_asked_to(simulated, qsmprep, tmp_path):
     assert not (run.out / CHI.replace("sub-01", "sub-02")).exists()
 
 
-def test_a_lost_report_does_not_lose_the_status(simulated, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (ZeroDivisionError("oops"), "a bug ended the run (ZeroDivisionError: oops)"),
+        (RequestError("atlas: head 2 is empty; remove it"), "atlas: head 2 is empty; remove it"),
+    ],
+)
+def test_a_lost_report_does_not_lose_the_status(simulated, tmp_path, monkeypatch, error, reason):
     def fail(*_, **__):
-        raise ZeroDivisionError("oops")
+        raise error
 
     request = Request(
         simulated, tmp_path / "out", Protocol.read("fast", ["segmentation.atlas=none"]),
@@ -248,8 +256,8 @@ def test_a_lost_report_does_not_lose_the_status(simulated, tmp_path, monkeypatch
     for name in ("NUMBA_CACHE_DIR", "MPLCONFIGDIR", "NIPYPE_CONFIG_DIR", "OMP_NUM_THREADS"):
         monkeypatch.setenv(name, os.environ.get(name, ""))
     monkeypatch.setattr(run_module, "_execute", fail)
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(type(error)):
         run_participants(request)
     row = statuses(tmp_path / "out")["sub-01"]
-    assert (row.status, row.reason) == ("failed", "a bug ended the run (ZeroDivisionError: oops)")
+    assert (row.status, row.reason) == ("failed", reason)
     assert row.reason in (tmp_path / "out/sub-01.html").read_text()
