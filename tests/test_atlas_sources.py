@@ -2,7 +2,9 @@
 
 import json
 from pathlib import Path
+import pwd
 import shutil
+from unittest.mock import Mock
 
 import nibabel as nb
 import numpy as np
@@ -113,6 +115,17 @@ def test_the_first_place_that_has_one_is_the_default(places):
     put_templateflow(places)
     assert find_atlas("", bids).name == "CerebrA"
     assert find_atlas("simulated", bids).name == "simulated"
+
+
+def test_a_user_without_a_home_is_told_the_same(places, monkeypatch):
+    """A container runs as a user that it does not know."""
+    for name in ("TEMPLATEFLOW_HOME", "HOME"):
+        monkeypatch.delenv(name)
+    unknown = Mock(side_effect=KeyError("uid not found"))
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    with pytest.raises(RequestError, match="no atlas was given and none was found"):
+        find_atlas("", places / "bids")
+    assert unknown.called
 
 
 def test_a_folder_goes_before_a_name(places, monkeypatch):

