@@ -20,12 +20,12 @@ from qsmprep.errors import InputError
 from qsmprep.geometry import Geometry
 from qsmprep.interfaces._nifti import load, load_labels, load_mask, save_like
 from qsmprep.interfaces.registration import resample, seeded_ants, to_ants
+from qsmprep.methods.box import slices_around
 from qsmprep.methods.segmentation import (
     FUSIONS,
+    brain_of_labelled,
     hybrid_image,
-    labelled_brain,
     replace_labels,
-    stripped_brain,
 )
 
 MARGIN = 10.0
@@ -74,8 +74,10 @@ class RefineDeepNuclei(SimpleInterface):
     def _run_interface(self, runtime):
         labels = load_labels(self.inputs.dseg)
         t1w, image = load(self.inputs.t1w_brain)
-        box = _box_around(np.isin(labels, self.inputs.indices), image)
-        if box is not None:
+        nuclei = np.isin(labels, self.inputs.indices)
+        if nuclei.any():
+            edges = np.array(Geometry.from_affine(image.affine).voxel_size)
+            box = slices_around(nuclei, np.ceil(MARGIN / edges).tolist())
             hybrid = hybrid_image(
                 t1w,
                 load(self.inputs.chi)[0],
@@ -121,10 +123,7 @@ def _read_head(ants, t1w: str, chi: str, dseg: str, weight: float):
     """Return hybrid image and labels of a head of the atlas."""
     shown, image = load(t1w)
     susceptibility, labels = np.nan_to_num(load(chi)[0]), load_labels(dseg)
-    voxel_size = Geometry.from_affine(image.affine).voxel_size
-    brain = stripped_brain(shown, voxel_size)
-    if brain is None:
-        brain = labelled_brain(labels, voxel_size)
+    brain = brain_of_labelled(shown, labels, Geometry.from_affine(image.affine).voxel_size)
     known = brain & (susceptibility != 0)
     _check_units(chi, susceptibility[known])
     hybrid = hybrid_image(shown, susceptibility, brain, known, weight=weight)
@@ -162,14 +161,3 @@ def _refine(ants, fixed, moving, prefix: str) -> str:
         outprefix=prefix,
     )
     return found["fwdtransforms"][0]
-
-
-def _box_around(mask: np.ndarray, image: nb.Nifti1Image) -> tuple[slice, ...] | None:
-    """Return the box of a mask with its margin; none if the mask is empty."""
-    if not mask.any():
-        return None
-    voxels = np.argwhere(mask)
-    margin = np.ceil(MARGIN / np.array(Geometry.from_affine(image.affine).voxel_size)).astype(int)
-    low = np.maximum(voxels.min(axis=0) - margin, 0)
-    high = voxels.max(axis=0) + margin + 1  # beyond the last voxel is no harm to a slice
-    return tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))

@@ -28,7 +28,11 @@ from qsmprep.interfaces.registration import (
     to_ants,
     working_image,
 )
-from qsmprep.methods.segmentation import FUSIONS, Fusion, labelled_brain, stripped_brain
+from qsmprep.methods.box import slices_around
+from qsmprep.methods.segmentation import FUSIONS, Fusion, brain_of_labelled
+
+MARGIN = 8
+"""Voxels around a brain that may be labelled, too: it may have been cut close."""
 
 
 class _AlignAtlasInputSpec(BaseInterfaceInputSpec):
@@ -53,10 +57,11 @@ class AlignAtlas(SimpleInterface):
     def _run_interface(self, runtime):
         ants = seeded_ants(self.inputs.seed)
         t1w, image = load(self.inputs.atlas_t1w)
-        voxel_size = Geometry.from_affine(image.affine).voxel_size
-        brain = stripped_brain(t1w, voxel_size)
-        if brain is None:
-            brain = labelled_brain(load_labels(self.inputs.atlas_dseg), voxel_size)
+        brain = brain_of_labelled(
+            t1w,
+            load_labels(self.inputs.atlas_dseg),
+            Geometry.from_affine(image.affine).voxel_size,
+        )
         transform, inverse = syn(
             ants,
             masked(ants, self.inputs.t1w_brain, self.inputs.brain_mask, self.inputs.spacing),
@@ -99,7 +104,8 @@ class FuseLabels(SimpleInterface):
 
     def _run_interface(self, runtime):
         t1w, image = load(self.inputs.t1w_brain)
-        box = _around(t1w != 0)  # a head of 256³ voxels would take four times the memory
+        # A head of 256³ voxels would take four times the memory.
+        box = slices_around(t1w != 0, (MARGIN,) * 3)
         heads = list(self._carried(image.slicer[box]))
         fusion: Fusion = FUSIONS[self.inputs.method](
             t1w[box], [head for head, _ in heads], [labels for _, labels in heads]
@@ -136,12 +142,3 @@ class FuseLabels(SimpleInterface):
                     resample(ants, moving, reference, [transform, *onward], interpolation)
                 )
             yield carried[0], carried[1]
-
-
-def _around(body) -> tuple[slice, ...]:
-    """Return the box of a body and a few voxels around it."""
-    margin = 8  # labels of other heads reach beyond a brain that was cut close
-    return tuple(
-        slice(max(int(axis.min()) - margin, 0), int(axis.max()) + margin + 1)
-        for axis in np.nonzero(body)
-    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from array_api_compat import array_namespace, device
 
 from qsmprep.methods.fft import fast_shape
@@ -48,3 +50,20 @@ class Box:
         out = xp.zeros(self.full_shape, dtype=part.dtype, device=device(part))
         out[self.slices] = part[self.inner]
         return out
+
+
+def slices_around(mask, margin: Sequence[float]) -> tuple[slice, ...]:
+    """
+    Return the bounding box of a mask and what lies around it inside the volume.
+
+    Parameters
+    ----------
+    mask : (X, Y, Z) boolean array
+        What the box has to hold.
+    margin
+        Voxels beyond the mask on each axis, a whole number.
+    """
+    return tuple(
+        slice(max(side.start - int(width), 0), side.stop + int(width))
+        for side, width in zip(Box(mask, (0, 0, 0)).slices, margin, strict=True)
+    )

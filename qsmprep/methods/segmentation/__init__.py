@@ -7,6 +7,7 @@ from qsmprep.methods.segmentation.hybrid import DEEP_NUCLEI, hybrid_image, repla
 from qsmprep.methods.segmentation.joint_fusion import joint_label_fusion
 from qsmprep.methods.segmentation.skull import (
     BRAIN_LITRES,
+    brain_of_labelled,
     labelled_brain,
     stripped_brain,
     upper_centre,
@@ -23,6 +24,7 @@ __all__ = [
     "DEEP_NUCLEI",
     "FUSIONS",
     "Fusion",
+    "brain_of_labelled",
     "hybrid_image",
     "joint_label_fusion",
     "labelled_brain",

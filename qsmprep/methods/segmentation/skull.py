@@ -44,6 +44,28 @@ def stripped_brain(t1w, voxel_size: tuple[float, float, float]) -> np.ndarray | 
     return brain if one_body and small and _fraction_cut(brain) < 0.05 else None
 
 
+def brain_of_labelled(t1w, dseg, voxel_size: tuple[float, float, float]) -> np.ndarray:
+    """
+    Return the brain of a labelled head, with or without its skull.
+
+    Parameters
+    ----------
+    t1w : (X, Y, Z) real array
+        T1w image, arbitrary units.
+    dseg : (X, Y, Z) integer array
+        Its labels, zero outside.
+    voxel_size
+        Edge lengths of a voxel, mm.
+
+    Returns
+    -------
+    brain : (X, Y, Z) boolean array
+        NumPy only.
+    """
+    brain = stripped_brain(t1w, voxel_size)
+    return labelled_brain(dseg, voxel_size) if brain is None else brain
+
+
 def _fraction_cut(body) -> float:
     """Return the part of a body's surface that lies on the edge of the volume."""
     surface = body & ~ndimage.binary_erosion(body)
