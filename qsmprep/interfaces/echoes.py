@@ -20,6 +20,7 @@ from qsmprep.errors import InputError
 from qsmprep.interfaces._nifti import read_image, save_like
 from qsmprep.methods.echoes.coding import recognise_coding, to_radians
 from qsmprep.methods.echoes.magnitude import combine_magnitudes
+from qsmprep.methods.echoes.slips import find_slip
 
 
 class _ReadEchoesInputSpec(BaseInterfaceInputSpec):
@@ -51,6 +52,7 @@ class ReadEchoes(SimpleInterface):
             signal = one + 1j * other
             magnitude, phase, coding = np.abs(signal), np.angle(signal), "real and imaginary"
         else:
+            self._refuse_slip(one, other)
             magnitude, coding = one, self._coding(second, other)
             if coding.unscaled:
                 other = np.stack([volume for image in second for volume in _volumes(image, False)])
@@ -64,6 +66,12 @@ class ReadEchoes(SimpleInterface):
             self._results[name] = save_like(array.astype(np.float32), first[0], path)
         self._results["facts"] = {"PhaseCoding": coding}
         return runtime
+
+    def _refuse_slip(self, magnitude, phase):
+        if slip := find_slip(magnitude, phase):
+            paths = self.inputs.first if slip.part == "magnitude" else self.inputs.second
+            # A single 4D file holds all echoes.
+            raise InputError(paths[min(slip.echo, len(paths) - 1)], slip.fact, slip.remedy)
 
     def _coding(self, images, values):
         slope, intercept = images[0].dataobj.slope, images[0].dataobj.inter

@@ -1,0 +1,75 @@
+"""What cannot be the echoes of one acquisition, whatever their sidecars say."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import NamedTuple
+
+import numpy as np
+
+NEGATIVE = 0.25
+"""Part of its maximum by which a magnitude may be negative: interpolation overshoots."""
+
+
+class Slip(NamedTuple):
+    """
+    Something wrong with one echo.
+
+    Parameters
+    ----------
+    part
+        ``magnitude`` or ``phase``.
+    echo
+        Its number, from 0.
+    fact, remedy
+        What is wrong, and what can be done about it.
+    """
+
+    part: str
+    echo: int
+    fact: str
+    remedy: str
+
+
+def find_slip(magnitude, phase) -> Slip | None:
+    """
+    Return the first thing that is wrong with what are to be magnitudes and phases.
+
+    Parameters
+    ----------
+    magnitude, phase : (E, X, Y, Z) real arrays
+        As read, in any unit. NumPy only.
+    """
+    for part, echoes in (("magnitude", magnitude), ("phase", phase)):
+        for number, echo in enumerate(echoes):
+            if echo.min() == echo.max():
+                fact = f"its {part} is {echo.flat[0]:g} everywhere"
+                return Slip(part, number, fact, "export the series again")
+        for one, other in combinations(range(len(echoes)), 2):
+            if np.array_equal(echoes[one], echoes[other]):
+                fact = f"its {part} in echo {other + 1} is that of echo {one + 1}"
+                return Slip(part, other, fact, "convert the series again")
+    if magnitude.min() < -NEGATIVE * magnitude.max() or _swapped(magnitude, phase):
+        fact = "its magnitude looks like phase"
+        return Slip("magnitude", 0, fact, "check which file is part-mag and which is part-phase")
+    return None
+
+
+def _swapped(magnitude, phase) -> bool:
+    """
+    Return whether the one looks like the other, whatever the coding.
+
+    Magnitudes of two echoes resemble each other more than their phases do, and change less from
+    voxel to voxel, where noise turns phase about; both have to be the other way round.
+    """
+    if len(magnitude) < 2:
+        return False
+    likeness = [np.corrcoef(part[0].ravel(), part[1].ravel())[0, 1] for part in (magnitude, phase)]
+    rough = [_roughness(part[0]) for part in (magnitude, phase)]
+    return bool(likeness[0] < likeness[1] and rough[0] > 2 * rough[1] and likeness[1] > 0.8)
+
+
+def _roughness(volume) -> float:
+    """Return the mean step between neighbours over the standard deviation."""
+    steps = [np.abs(np.diff(volume, axis=axis)).mean() for axis in range(3)]
+    return float(np.mean(steps) / max(float(volume.std()), 1e-30))
