@@ -129,6 +129,29 @@ def test_windows_are_nested_and_have_a_source_and_a_remedy(kind):
             assert window.fair[0] <= window.good[0] <= window.good[1] <= window.fair[1], name
 
 
+@pytest.mark.parametrize("kind", ["acquisition", "maps", "regions"])
+def test_every_figure_is_documented_with_its_window_and_source(kind):
+    text = (Path(__file__).parents[1] / "docs/quality.md").read_text(encoding="utf-8")
+    for name, window in read_windows(kind).items():
+        row = next(line for line in text.splitlines() if line.startswith(f"| `{name}` | "))
+        cells = [cell.strip() for cell in row.strip("|").split("|")]
+        ends = [numbers(cell) for cell in cells[3:5]]
+        assert cells[1] == (window.unit or "–"), name
+        assert ends == [numbers(window.good), numbers(window.fair)], name
+        assert cells[5] == (window.source or "–"), name
+
+
+def numbers(window):
+    """Return the ends of a window, as text or as numbers, that are not infinite."""
+    if isinstance(window, str):
+        words = window.removeprefix("≥").replace("–", "").replace("…", ";").split(";")
+    else:
+        words = [word for word in window if word != np.inf]
+        words = words[:1] if len(set(words)) == 1 else words
+    texts = [str(word).strip() for word in words]
+    return [float(t) if t.lstrip("-").replace(".", "").isdigit() else t for t in texts if t]
+
+
 # Figures of maps
 
 
