@@ -32,6 +32,7 @@ from qsmprep.methods.quality import (
 from qsmprep.methods.quality_alignment import dice, offset_mm, similarity
 from qsmprep.methods.quality_phase import clipped_percent, cut_percent, smooth_field_ratio
 from qsmprep.methods.quality_regions import DEEP, measure_regions
+from qsmprep.methods.unwrapping.romeo import unwrap_single
 from qsmprep.methods.verdicts import Window, conclude, judge, judge_all, worst
 from qsmprep.units import GAMMA_HZ_PER_T, ppm_to_hz
 
@@ -292,6 +293,22 @@ def test_a_tissue_field_measured_in_a_brain_counts_as_filtered():
     tissue, mask = (load(folder, f"{name}.nii.gz") for name in ("phs_tissue", "msk"))
     ratio = smooth_field_ratio(tissue, mask > 0, Geometry((1.0625, 1.0625, 1.0714)))
     assert judge(ratio, read_windows("acquisition")["smooth_field_ratio"])["verdict"] == "fail"
+
+
+@pytest.mark.skipif(DATA is None, reason="no data: set QSMPREP_TEST_DATA")
+def test_a_phase_measured_in_a_brain_counts_as_whole():
+    # A crop of 24 × 24 × 41 mm at 7 T: its smooth part is what air outside of it makes.
+    folder = DATA / "phase/romeo_7T_crop"
+    image = nb.load(folder / "small_Phase.nii")
+    # The slope of the header is wrong, as the README of the data says.
+    phase = np.moveaxis(image.dataobj.get_unscaled(), -1, 0).astype("f4")
+    magnitude = np.moveaxis(load(folder, "small_Mag.nii"), -1, 0)
+    everywhere = np.ones(phase.shape[1:], bool)
+    turned = unwrap_single(wrap(phase[1] - phase[0]), magnitude[1], everywhere)
+    geometry = Geometry(tuple(map(float, image.header.get_zooms()[:3])))
+    ratio = smooth_field_ratio(turned, everywhere, geometry)
+    assert judge(ratio, read_windows("acquisition")["smooth_field_ratio"])["verdict"] == "pass"
+    assert clipped_percent(phase, everywhere) < 0.1
 
 
 @pytest.mark.skipif(DATA is None, reason="no data: set QSMPREP_TEST_DATA")
