@@ -73,6 +73,11 @@ def _add_selection(group) -> None:
         help="keep the index of the dataset here, for large datasets",
     )  # fmt: skip
     group.add_argument(
+        *_both("skip-bids-validation"), action="store_true",
+        help="taken for the sake of scripts written for BIDS Apps: qsmprep checks the files it "
+        "uses itself, and always",
+    )  # fmt: skip
+    group.add_argument(
         "-d", "--derivatives", action="append", default=[], metavar="NAME=DIR",
         help="derivatives to take: masks=DIR is short for --set masking.method=precomputed "
         "with the *_desc-brain_mask.nii.gz that lie there, segmentation=DIR for --set "
@@ -124,6 +129,9 @@ def _add_running(group) -> None:
     group.add_argument(*_both("dry-run"), action="store_true", help="print the plan and stop")
     group.add_argument(
         *_both("reports-only"), action="store_true", help="only write the pages anew"
+    )
+    group.add_argument(
+        *_both("boilerplate-only"), action="store_true", help="only write CITATION.md"
     )
     group.add_argument(
         *_both("clean-workdir"), action="store_true", help="forget intermediate results first"
@@ -243,13 +251,15 @@ def _dispatch(options: argparse.Namespace, command: str) -> int:
 
     from qsmprep.protocol import DEFAULT
     from qsmprep.request import Request
-    from qsmprep.run import dry_run, rebuild_reports, run_participants
+    from qsmprep.run import dry_run, rebuild_reports, run_participants, write_boilerplate
 
     run: Callable[[Request], int]
     if options.dry_run:
         run = dry_run
     elif options.reports_only:
         run = rebuild_reports
+    elif options.boilerplate_only:
+        run = write_boilerplate
     else:
         run = run_participants
     protocols = options.protocol or [DEFAULT]
@@ -259,7 +269,8 @@ def _dispatch(options: argparse.Namespace, command: str) -> int:
 
     from qsmprep.multiverse import run_all, spread_out
 
-    compare_in = None if options.dry_run else options.output_dir.absolute()
+    maps = not (options.dry_run or options.boilerplate_only)
+    compare_in = options.output_dir.absolute() if maps else None
     return run_all(spread_out(requests), run, compare_in)
 
 
