@@ -51,7 +51,7 @@ def test_progress_is_told_once_in_plain_words_and_kept(maps):
         for line in steps
     )
     assert any("inversion: invert: done after" in line for line in steps)
-    assert len(lines) - len(steps) <= 6  # head of three lines, plan, number of steps, outcome
+    assert len(lines) - len(steps) <= 7  # head (3), plan, computed, number of steps, outcome
     (log,) = (maps.out / "logs").glob("qsmprep_*.log")
     assert log.read_text() == maps.stderr
     assert maps.stdout == ""
