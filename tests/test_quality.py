@@ -14,6 +14,7 @@ from scipy.ndimage import gaussian_filter
 
 from qsmprep.bids.windows import read_windows
 from qsmprep.geometry import Geometry
+from qsmprep.interfaces.quality import CheckAcquisition, MeasureQuality
 from qsmprep.methods.echoes.wrap import wrap
 from qsmprep.methods.inversion.tkd import tkd
 from qsmprep.methods.quality import (
@@ -279,6 +280,45 @@ def test_susceptibility_measured_in_a_brain_raises_no_alarm():
     assert verdicts(given, chi=-given["chi"])["chi_skewness"] == "fail"
     snr = signal_to_noise(magnitude, brain, geometry)
     assert judge(snr, read_windows("acquisition")["snr"])["verdict"] == "pass"
+
+
+def test_what_stages_found_is_judged_and_kept(tmp_path):
+    head = make_head()
+    affine = np.diag([*OBLIQUE.voxel_size, 1])
+    arrays = {
+        "phase": np.moveaxis(head.phase, 0, -1),
+        "magnitude": np.moveaxis(head.magnitude, 0, -1),
+        "field_hz": ppm_to_hz(head.total, head.b0),
+        "noise": np.full(head.mask.shape, 0.1, "f4"),
+        "local": head.local,
+        "chi": head.chi,
+        "brain_mask": head.mask.astype("f4"),
+        "trusted_mask": head.mask.astype("f4"),
+    }
+    files = {name: str(tmp_path / f"{name}.nii") for name in arrays}
+    for name, array in arrays.items():
+        nb.Nifti1Image(array.astype("f4"), affine).to_filename(files[name])
+    facts = [
+        {"PhaseCoding": "radians, header slope ignored"},
+        {"BipolarReadout": {"bipolar": True}, "OpenFringes": {"lines": 2, "voxels": 90}},
+        {"InversionConvergence": {"iterations": 9, "residual": 0.5, "converged": False}},
+    ]
+    maps = MeasureQuality(
+        **{name: path for name, path in files.items()}, te=list(TE), facts=facts
+    ).run(cwd=str(tmp_path))
+    said = json.loads(Path(maps.outputs.quality).read_text())
+    assert said["figures"]["inversion_solver"]["verdict"] == "look"
+    assert said["figures"]["background_solver"]["reason"].endswith("the method does not iterate")
+    assert said["facts"]["OpenFringes"] == {"lines": 2, "voxels": 90}
+    parts = ("phase", "magnitude", "field_hz", "brain_mask", "trusted_mask")
+    known = {"parts": judge("mag and phase", read_windows("acquisition")["parts"])}
+    acquired = CheckAcquisition(
+        **{name: files[name] for name in parts}, checked=known, facts=facts
+    ).run(cwd=str(tmp_path))
+    figures = json.loads(Path(acquired.outputs.quality).read_text())["figures"]
+    assert figures["parts"]["value"] == "mag and phase"
+    for name in ("readout", "open_fringes", "phase_scaling"):
+        assert figures[name]["verdict"] == "look", name
 
 
 # Whole runs
