@@ -1,4 +1,4 @@
-"""What a step needs: memory, told to the scheduler, and time, for those who ask a cluster for it."""
+"""What a step needs: memory, told to the scheduler, and time, to be asked of a cluster."""
 
 from __future__ import annotations
 
