@@ -24,7 +24,7 @@ import time
 
 import numpy as np
 
-COLUMNS = ("kind", "part", "voxels", "images", "before", "peak", "after", "seconds")
+COLUMNS = ("kind", "part", "voxels", "stack", "before", "peak", "after", "seconds")
 ROWS = "QSMPREP_BENCHMARK_ROWS"
 
 FRESH_MB = 150.0
@@ -63,8 +63,7 @@ def measure_steps(rows: Path, arguments: list[str], *, fresh: bool) -> int:
         cost.declare(graph, size)
         for node in cost.nodes_of(graph):
             kind, part = cost.kind_of(node), cost.part_of(node)
-            images = size.heads if kind.split(".")[0] in cost.STACKS_HEADS else size.echoes
-            node.measured_as = (kind, part or "-", str(size.voxels(part)), str(images))
+            node.measured_as = (kind, part or "-", str(size.voxels(part)), str(size.stack(kind)))
 
     def open_pool(self):
         return ProcessPoolExecutor(
@@ -86,12 +85,13 @@ def fit(paths: list[Path]) -> None:
     rows: dict[str, list[list[float]]] = {}
     for path in paths:
         for row in csv.DictReader(path.open(), COLUMNS, delimiter="\t"):
-            numbers = [float(row[name]) for name in ("voxels", "images", "peak", "seconds")]
+            numbers = [float(row[name]) for name in ("voxels", "stack", "peak", "seconds")]
             rows.setdefault(row["kind"], []).append(numbers)
     for kind, numbers in sorted(rows.items()):
-        voxels, images, peak, seconds = np.array(numbers).T
+        voxels, stack, peak, seconds = np.array(numbers).T
         needed = np.maximum(peak - FRESH_MB, 0) * 2**20
-        columns = [voxels] + [voxels * images] * (len(set(images)) > 1)
+        ratio = stack / voxels  # only where it differs can the two be told apart
+        columns = [voxels] + [stack] * bool(ratio.max() > 1.1 * ratio.min())
         per = _at_least(np.stack(columns, 1), needed)
         large = voxels > voxels.max() / 2
         pace = (seconds[large] / voxels[large]).max() * 1e6

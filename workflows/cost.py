@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 import nibabel as nb
+import numpy as np
 
 from qsmprep.bids.models import Acquisition
 from qsmprep.bids.template import Template
@@ -29,7 +30,7 @@ class Cost(NamedTuple):
     per_voxel
         Bytes per voxel of the grids it works on (`GRIDS`).
     per_image
-        Bytes per voxel and echo, or labelled head.
+        Bytes per voxel and echo, or per voxel of the brain and labelled head.
     seconds
         Of one core, per million voxels.
     """
@@ -51,7 +52,7 @@ COSTS: Mapping[str, Cost] = {
     "FindFringes": Cost(49, 12, 0.3),
     "FitField": Cost(68, 17, 0.4),
     "FitR2star": Cost(58, 15, 0.2),
-    "FuseLabels": Cost(0, 34, 7.7),
+    "FuseLabels": Cost(20, 30, 7.7),
     "Invert": Cost(210, 0, 12.0),
     "Invert.fansi": Cost(145, 0, 1.5),
     "Invert.hdqsm": Cost(147, 0, 2.0),
@@ -73,7 +74,7 @@ COSTS: Mapping[str, Cost] = {
     "N4": Cost(50, 0, 1.0),
     "PhaseQuality": Cost(49, 13, 0.4),
     "ReadEchoes": Cost(20, 36, 0.5),
-    "RefineDeepNuclei": Cost(60, 34, 7.7),
+    "RefineDeepNuclei": Cost(60, 30, 7.7),
     "Reference": Cost(83, 0, 0.3),
     "RegionTable": Cost(51, 0, 1.3),
     "RemoveBackground": Cost(117, 0, 2.0),
@@ -119,6 +120,9 @@ GRIDS = {
 HEAD_VOXELS = 8_000_000
 """Of a head of an atlas, and of a T1w before its header is read: a brain at 1 mm."""
 
+BRAIN_BOX_MM3 = 6e6
+"""A box around any brain, with a margin: the largest are 190 by 155 by 150 mm."""
+
 BUNDLED_VOXELS = 197 * 233 * 189
 """Of the template that comes with nilearn."""
 
@@ -132,6 +136,8 @@ class Size:
     ----------
     gre, t1w, template
         Voxels of each grid.
+    brain
+        Voxels of a box around the brain in the T1w.
     echoes, heads
         Number of images in a stack.
     """
@@ -139,6 +145,7 @@ class Size:
     gre: int = 0
     t1w: int = HEAD_VOXELS
     template: int = BUNDLED_VOXELS
+    brain: int = HEAD_VOXELS
     echoes: int = 1
     heads: int = 0
 
@@ -146,10 +153,12 @@ class Size:
     def of(cls, acquisition: Acquisition, *, template: Template, heads: int) -> Size:
         """Return the size of an acquisition, its T1w and the template, from their headers."""
         t1w, target = acquisition.t1w, dict(template.files).get("t1w")
+        head, volume = _grid(t1w.path) if t1w else (HEAD_VOXELS, 1.0)
         return cls(
-            gre=_voxels(next(iter(acquisition.parts.values()))[0]),
-            t1w=_voxels(t1w.path) if t1w else HEAD_VOXELS,
-            template=_voxels(target) if target else BUNDLED_VOXELS,
+            gre=_grid(next(iter(acquisition.parts.values()))[0])[0],
+            t1w=head,
+            template=_grid(target)[0] if target else BUNDLED_VOXELS,
+            brain=min(head, int(BRAIN_BOX_MM3 / volume)),
             echoes=len(acquisition.echo_times),
             heads=heads,
         )
@@ -158,19 +167,25 @@ class Size:
         """Return what a step needs beside an idle worker, MB."""
         if kind.split(".")[0] in LIGHT:
             return FIXED_MB
-        cost, images = (
-            cost_of(kind),
-            self.heads if kind.split(".")[0] in STACKS_HEADS else self.echoes,
-        )
-        return FIXED_MB + self.voxels(part) * (cost.per_voxel + cost.per_image * images) / 2**20
+        cost = cost_of(kind)
+        held = cost.per_voxel * self.voxels(part) + cost.per_image * self.stack(kind)
+        return FIXED_MB + held / 2**20
+
+    def stack(self, kind: str) -> int:
+        """Return how many voxels all echoes, or all heads of the atlas, have for a step."""
+        if kind.split(".")[0] in STACKS_HEADS:
+            return self.heads * self.brain
+        return self.echoes * self.gre
 
     def voxels(self, part: str = "") -> int:
         """Return how many voxels a part of the graph works on."""
         return sum(getattr(self, grid) for grid in GRIDS.get(part, ("gre",)))
 
 
-def _voxels(path: Path) -> int:
-    return math.prod(cast(nb.Nifti1Image, nb.load(path)).shape[:3])
+def _grid(path: Path) -> tuple[int, float]:
+    """Return the number of voxels of an image, and the volume of one, mm³."""
+    image = cast(nb.Nifti1Image, nb.load(path))
+    return math.prod(image.shape[:3]), abs(float(np.linalg.det(image.affine[:3, :3])))
 
 
 def cost_of(kind: str) -> Cost:
