@@ -120,8 +120,11 @@ def run_participants(request: Request) -> int:
 def _run(request: Request, plan: Plan, atlas: Atlas | None, work_dir: Path) -> int:
     """Execute and report; what is finished is reported also where the execution breaks off."""
     ending, reason, trouble = 0, "", None
-    rows, bugs = skipped_rows(plan), []
+    processed = {f"sub-{acquisition.participant}" for acquisition in plan.acquisitions}
+    skipped = skipped_rows(plan)
+    rows = [row for row in skipped if row.participant_id not in processed]
     update_status(request.out_dir, rows)
+    bugs = _write_pages(request, {row.participant_id for row in rows})
     for batch in plan.batches(max(BATCH, 4 * request.resources.nprocs)):
         crashes: dict[str, list[str]] = {}
         todo = _unfinished(request, batch, atlas) if request.discard_work else batch
@@ -137,16 +140,14 @@ def _run(request: Request, plan: Plan, atlas: Atlas | None, work_dir: Path) -> i
                 reason, trouble = str(error) if isinstance(error, QSMPrepError) else bug, error
             if request.stop_on_first_crash and crashes:
                 reason = "not run, because of --stop-on-first-crash"
-        done = _judge(request, batch, atlas, crashes, reason)
-        update_status(request.out_dir, done)
+        judged = _judge(request, batch, atlas, crashes, reason)
         if request.discard_work:
-            _discard(batch, done, work_dir)
-        rows += done
-        bugs += _write_pages(request, {row.participant_id for row in done})
-    bugs += _write_pages(
-        request,
-        {row.participant_id for row in rows} - {f"sub-{a.participant}" for a in plan.acquisitions},
-    )
+            _discard(batch, judged, work_dir)
+        participants = {row.participant_id for row in judged}
+        told = judged + [row for row in skipped if row.participant_id in participants]
+        update_status(request.out_dir, told)
+        bugs += _write_pages(request, participants)
+        rows += told
     status = _conclude(rows)
     if trouble or bugs:
         raise trouble or bugs[0]

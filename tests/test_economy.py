@@ -11,6 +11,7 @@ from qsmprep import cli, run
 from qsmprep.bids.atlas import read_atlas
 from qsmprep.bids.dataset import read_plan
 from qsmprep.bids.outcome import expected_of
+from qsmprep.bids.status import read_status
 from qsmprep.bids.template import Template
 from qsmprep.errors import RequestError
 from qsmprep.protocol import ALGORITHMS, Protocol, presets
@@ -225,3 +226,15 @@ def test_large_studies_are_done_in_batches(call, pretended, monkeypatch, tmp_pat
     plan = read_plan(tmp_path / "bids")
     assert [len(part.acquisitions) for part in plan.batches(2)] == [2, 1]
     assert [part.issues for part in plan.batches(2)] == [plan.issues] * 2
+
+
+@pytest.mark.usefixtures("pretended")
+def test_what_is_wrong_with_a_participant_is_kept_beside_what_was_done(call, skeleton, tmp_path):
+    folder = skeleton / "sub-07/anat"
+    (folder / "sub-99_echo-1_part-mag_MEGRE.nii").write_bytes(
+        (folder / "sub-07_echo-1_part-mag_MEGRE.nii").read_bytes()
+    )
+    call()
+    rows = [row for row in read_status(tmp_path / "out") if row.participant_id == "sub-07"]
+    assert [row.status for row in rows] == ["done", "skipped"]
+    assert "is not named for the folder sub-07" in rows[1].reason
