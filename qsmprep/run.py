@@ -9,6 +9,7 @@ from enum import IntEnum
 import logging
 import os
 from pathlib import Path
+import platform
 import shutil
 import signal
 import threading
@@ -16,7 +17,6 @@ import time
 
 from qsmprep.bids.atlas import Atlas
 from qsmprep.bids.dataset import read_plan
-from qsmprep.bids.derivatives import atomic_write_text
 from qsmprep.bids.models import Plan
 from qsmprep.bids.needs import with_masks, with_t1w
 from qsmprep.bids.outcome import judge
@@ -25,6 +25,7 @@ from qsmprep.bids.plan import describe, summarise
 from qsmprep.bids.segmentations import with_segmentations
 from qsmprep.bids.status import StatusRow, read_status, skipped_rows, update_status
 from qsmprep.errors import QSMPrepError, RequestError
+from qsmprep.files import atomic_write_text
 from qsmprep.provenance import boilerplate, code_digest, describe_machine, write_head
 from qsmprep.request import Request, resolve
 from qsmprep.resources import Resources
@@ -189,8 +190,9 @@ def _nothing_to_do(request: Request, plan: Plan) -> str:
 def _logging(folder: Path) -> Iterator[None]:
     """Write what the run tells to the terminal, and with the time of day to a file."""
     folder.mkdir(parents=True, exist_ok=True)
-    # The number of the process, because jobs of one study start in the same second.
-    name = f"qsmprep_{time.strftime('%Y%m%d-%H%M%S')}_{os.getpid()}.log"
+    # Jobs of one study start in the same second, on many machines.
+    who = f"{platform.node().partition('.')[0]}-{os.getpid()}"
+    name = f"qsmprep_{time.strftime('%Y%m%d-%H%M%S')}_{who}.log"
     handlers: list[logging.Handler] = [
         logging.StreamHandler(),
         logging.FileHandler(folder / name, encoding="utf-8"),
