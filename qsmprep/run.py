@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from enum import IntEnum
@@ -266,6 +266,9 @@ def _execute(
     from qsmprep.workflows.base import Study, build
     from qsmprep.workflows.execution import configure, draw_graph, execute
 
+    parts = [part for a in plan.acquisitions for part in (a, a.t1w) if part is not None]
+    names = {part.name_safe: part.key for part in parts}
+    _forget_broken(request, work_dir, names)
     logs = request.out_dir / "logs"
     configure(logs, request.stop_on_first_crash)
     if atlas:
@@ -282,14 +285,23 @@ def _execute(
     workflow = build(study, plan.acquisitions, work_dir)
     if request.write_graph:
         draw_graph(workflow, logs / "graph.svg")
-    parts = [part for a in plan.acquisitions for part in (a, a.t1w) if part is not None]
     return execute(
         workflow,
         resources=request.resources,
         crash_dir=logs,
         plugin=request.plugin,
-        names={part.name_safe: part.key for part in parts},
+        names=names,
     )
+
+
+def _forget_broken(request: Request, work_dir: Path, names: Iterable[str]) -> None:
+    """Take nothing for done that a power cut has left half-written."""
+    from qsmprep.workflows.repair import forget_broken_loops, forget_broken_steps
+
+    forget_broken_loops(request.resources.work_dir / "numba")
+    folders = [folder for name in names for folder in work_dir.glob(f"*/{name}")]
+    if count := forget_broken_steps(folders):
+        log.warning("%d steps were left half-written, and are done again", count)
 
 
 def _place(
