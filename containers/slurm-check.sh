@@ -29,20 +29,29 @@ state() { # JOB: how it ended, as FAILED 1:0
 status() { # OUT LABEL: what status.tsv says of a participant
   awk -F '\t' -v who="sub-$2" '$1 == who {print $6}' "$1/status.tsv"
 }
-submit() { # of which the same command is to be given again
-  qsmprep-slurm "$BIDS" "$OUT" --cpus-per-task 1 --group --submit -- \
-    --protocol fast --atlas "$BIDS/derivatives/atlas-simulated" -w "$WORK" \
-    --set segmentation.spacing=4 --set normalisation.spacing=4
+prepare() {
+  qsmprep-slurm "$BIDS" "$OUT" --group -- \
+    --protocol fast --atlas "$BIDS/derivatives/atlas-simulated" -w "$WORK" "$@"
+}
+submit() {
+  qsmprep-slurm "$BIDS" "$OUT" --group --submit -- \
+    --protocol fast --atlas "$BIDS/derivatives/atlas-simulated" -w "$WORK" "$@"
 }
 
 qsmprep-simulate "$BIDS" --participants 6 --voxel-size 3 3 3 --resolution 2.5 > /dev/null
 broken=$(find "$BIDS/sub-05" -name '*echo-2*part-phase*.nii.gz')
 truncate --size 20000 "$broken"
 
+coarse=(--set segmentation.spacing=4 --set normalisation.spacing=4) # for a check in minutes
+
 echo "--- six participants, one of them broken, one cancelled ---"
-submit | tee "$study/first"
+prepare "${coarse[@]}" > "$study/prepared"
+expect "submits nothing by itself" "$(squeue --noheader | wc -l)" 0
+expect "says how to" "$(grep -c 'submit it by: sbatch ' "$study/prepared")" 1
+submit "${coarse[@]}" | tee "$study/first"
 read -r _ array group < <(tail -n 1 "$study/first")
 until grep -qs 'invert: started' "$OUT/logs/slurm/sub-03.log"; do sleep 0.2; done
+squeue --me
 scancel "${array}_2"
 finish
 expect "jobs" "$(state "$array")" "1 CANCELLED 0:15 4 COMPLETED 0:0 1 FAILED 1:0"
@@ -51,7 +60,7 @@ expect "cancelled participant" "$(status "$OUT" 03)" "failed"
 expect "why" "$(grep -c 'interrupted; the same command goes on' "$OUT/status.tsv")" 1
 
 echo "--- the same command again ---"
-submit | tee "$study/second"
+submit "${coarse[@]}" | tee "$study/second"
 read -r _ array group < <(tail -n 1 "$study/second")
 finish
 expect "submitted again" "$(grep -c '^2 participants to process, 4 done before' "$study/second")" 1
@@ -68,7 +77,12 @@ expect "participants in the group table" \
   "$(tail -n +2 "$OUT/group/regions.tsv" | cut -f 1 | sort -u | wc -l)" 5
 expect "broken JSON files" "$(find "$OUT" -name '*.json' -exec sh -c \
   'python3 -m json.tool "$1" > /dev/null 2>&1 || echo "$1"' - {} \; | wc -l)" 0
-expect "files without their final name" "$(find "$OUT" -name '.????????????????????????????????.*' | wc -l)" 0
+expect "files without their final name" \
+  "$(find "$OUT" -type f -name '.*.*' ! -name .status.lock | wc -l)" 0
+
+for folder in "$OUT/sub-01" "$WORK"; do
+  echo "       $(find "$folder" -type f | wc -l) files, $(du -sm "$folder" | cut -f 1) MB in $(basename "$folder")"
+done
 
 echo "--- each step a job of its own, by nipype ---"
 echo '{"plugin": "SLURM", "plugin_args": {"sbatch_args": "--mem 2G"}}' > slurm.json

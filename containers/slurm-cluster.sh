@@ -5,6 +5,7 @@
 #
 # Needs root, and on Debian installs slurm-wlm and munge if they are missing. Keys, sockets and logs
 # lie in a new folder, all ports on the loopback address; both are gone when the command has ended.
+# It claims to have eight cores, so that jobs of four find room on any machine.
 set -euo pipefail
 
 if ! command -v slurmctld slurmd munged > /dev/null; then
@@ -67,8 +68,9 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU_Memory
 SchedulerParameters=sched_interval=1,batch_sched_delay=0
 PropagateResourceLimits=NONE
+SlurmdParameters=config_overrides
 MinJobAge=7200
-NodeName=$node NodeAddr=127.0.0.1 CPUs=${SLURM_CPUS:-$(nproc)} RealMemory=$memory
+NodeName=$node NodeAddr=127.0.0.1 CPUs=8 RealMemory=$memory
 PartitionName=all Nodes=$node Default=YES DefMemPerCPU=1000 MaxTime=INFINITE
 EOF
 export SLURM_CONF=$home/slurm.conf

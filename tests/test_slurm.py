@@ -3,6 +3,7 @@
 import json
 import os
 from pathlib import Path
+import re
 import shutil
 import subprocess
 import sys
@@ -75,6 +76,13 @@ def directives(script):
 
 def script_of(study):
     return study / "out/logs/slurm/participants.sbatch"
+
+
+def test_every_option_is_documented():
+    page = (ROOT / "docs/hpc.md").read_text()
+    for action in slurm.parser()._actions:
+        for name in action.option_strings:
+            assert re.search(rf"`{name}\b", page), name
 
 
 def test_a_task_starts_qsmprep_for_its_participant(study, stub, tmp_path):
