@@ -1,4 +1,4 @@
-"""Batch scripts for SLURM, as text."""
+"""Batch scripts for SLURM: their text, and how they are submitted."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 import shlex
+import subprocess
+
+from qsmprep.errors import RequestError
 
 ARRAY = """\
 #!/bin/bash
@@ -166,6 +169,17 @@ def in_apptainer(
     for variable in environment:
         words += ["--env", variable]
     return [*words, image]
+
+
+def submit(arguments: Sequence[str]) -> str:
+    """Submit a job, and return its number."""
+    ended = subprocess.run(
+        ["sbatch", "--parsable", *arguments], capture_output=True, text=True, check=False
+    )
+    if ended.returncode:
+        said = " ".join(ended.stderr.split()) or f"exit status {ended.returncode}"
+        raise RequestError(f"{arguments[-1]}: sbatch does not take it ({said})")
+    return ended.stdout.strip().partition(";")[0]
 
 
 def _directive(name: str, value: object) -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 import math
 import os
 from pathlib import Path
 import re
 import shlex
 import shutil
-import subprocess
 import sys
 
 import qsmprep
@@ -23,7 +23,7 @@ from qsmprep.bids.status import StatusRow, read_status, skipped_rows, update_sta
 from qsmprep.errors import QSMPrepError, RequestError
 from qsmprep.files import atomic_write_text
 from qsmprep.request import Request, resolve
-from qsmprep.sbatch import Job, array_script, group_script, in_apptainer
+from qsmprep.sbatch import Job, array_script, group_script, in_apptainer, submit
 from qsmprep.slurm_paths import absolute, binds
 
 DESCRIPTION = """\
@@ -143,9 +143,24 @@ class Study:
         """How many heads an atlas has."""
         return len(self.atlas.members) if self.atlas else 0
 
-    def of(self, participant: str) -> list[Acquisition]:
-        """Return what there is to do for a participant."""
-        return [a for a in self.plan.acquisitions if a.participant == participant]
+    @cached_property
+    def by_participant(self) -> dict[str, list[Acquisition]]:
+        """What there is to do, by the label of the participant."""
+        found: dict[str, list[Acquisition]] = {}
+        for acquisition in self.plan.acquisitions:
+            found.setdefault(acquisition.participant, []).append(acquisition)
+        return found
+
+    @cached_property
+    def finished(self) -> set[str]:
+        """Participants of whom everything is there; one output folder holds one protocol."""
+        rows = read_status(self.request.out_dir)
+        done = {row.identity for row in rows if row.status == "done"}
+        return {
+            label
+            for label, acquisitions in self.by_participant.items()
+            if done.issuperset(StatusRow.of(a, "done").identity for a in acquisitions)
+        }
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -170,15 +185,15 @@ def prepare(
     """Write the scripts, say what was found, submit if that is asked for; return the status."""
     _check(own, options)
     studies = [_study(request) for request in cli.requests_of(options, command)]
-    everybody = sorted({a.participant for s in studies for a in s.plan.acquisitions})
+    everybody = sorted({label for study in studies for label in study.by_participant})
     for line in _left_out(studies):
         print(line)
     if not everybody:
         raise RequestError(f"{own.bids_dir}: there is nobody to process")
-    finished = [] if own.all else [p for p in everybody if all(_is_done(s, p) for s in studies)]
-    names = [name for name in everybody if name not in finished]
+    left = {label for s in studies for label in s.by_participant if label not in s.finished}
+    names = everybody if own.all else sorted(left)
     plural = "s" * (len(names) != 1)
-    print(f"{len(names)} participant{plural} to process, {len(finished)} done before")
+    print(f"{len(names)} participant{plural} to process, {len(everybody) - len(left)} done before")
     if not names and not own.group:
         return 0
     logs = own.output_dir.absolute() / "logs/slurm"
@@ -237,13 +252,6 @@ def _left_out(studies: Sequence[Study]) -> list[str]:
 
 def _label(row: StatusRow) -> str:
     return row.participant_id.removeprefix("sub-")
-
-
-def _is_done(study: Study, participant: str) -> bool:
-    """Tell whether everything of a participant is there; one folder holds one protocol."""
-    done = {row.identity for row in read_status(study.request.out_dir) if row.status == "done"}
-    wanted = {StatusRow.of(a, "done").identity for a in study.of(participant)}
-    return wanted <= done
 
 
 def _job(
@@ -334,9 +342,14 @@ def _cost(studies: Sequence[Study], names: Sequence[str], nprocs: int) -> tuple[
     mem_mb = minutes = 0
     for name in names:
         costs = [
-            job_cost(study.of(name), study.request.protocol, heads=study.heads, nprocs=nprocs)
+            job_cost(
+                study.by_participant[name],
+                study.request.protocol,
+                heads=study.heads,
+                nprocs=nprocs,
+            )
             for study in studies
-            if study.of(name)
+            if name in study.by_participant
         ]
         mem_mb = max(mem_mb, *(cost.mem_mb for cost in costs))
         minutes = max(minutes, sum(cost.minutes for cost in costs))
@@ -371,23 +384,12 @@ def _submit(script: Path | None, count: int, group: Path | None, really: bool) -
             after = "--dependency=afterany:JOB" + ":JOB" * (len(calls) - 1) if calls else ""
             print(f"and then by: {shlex.join(['sbatch', *filter(None, [after]), str(group)])}")
         return 0
-    jobs = [_sbatch(call) for call in calls]
+    jobs = [submit(call) for call in calls]
     if group:
         awaited = [f"--dependency=afterany:{':'.join(jobs)}"] if jobs else []
-        jobs.append(_sbatch([*awaited, str(group)]))
+        jobs.append(submit([*awaited, str(group)]))
     print(f"submitted: {' '.join(jobs)}")
     return 0
-
-
-def _sbatch(arguments: Sequence[str]) -> str:
-    """Submit a job, and return its number."""
-    ended = subprocess.run(
-        ["sbatch", "--parsable", *arguments], capture_output=True, text=True, check=False
-    )
-    if ended.returncode:
-        said = " ".join(ended.stderr.split()) or f"exit status {ended.returncode}"
-        raise RequestError(f"{arguments[-1]}: sbatch does not take it ({said})")
-    return ended.stdout.strip().partition(";")[0]
 
 
 if __name__ == "__main__":
