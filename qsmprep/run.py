@@ -301,7 +301,7 @@ def _forget_broken(request: Request, work_dir: Path, names: Iterable[str]) -> No
     forget_broken_loops(request.resources.work_dir / "numba")
     folders = [folder for name in names for folder in work_dir.glob(f"*/{name}")]
     if count := forget_broken_steps(folders):
-        log.warning("%d steps were left half-written, and are done again", count)
+        log.warning("steps that were left half-written, and are done again: %d", count)
 
 
 def _place(

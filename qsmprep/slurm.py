@@ -205,8 +205,10 @@ def prepare(
         _write(script, text)
         for study in studies:  # of whom no job will tell
             absent = [r for r in skipped_rows(study.plan) if _label(r) not in everybody]
-            update_status(study.request.out_dir, absent)
-    return _submit(script if names else None, len(names), group, own.submit)
+            if absent:
+                update_status(study.request.out_dir, absent)
+    calls = _calls(script, len(names), own.max_running)
+    return (_submit if own.submit else _tell)(calls, group)
 
 
 def _check(own: argparse.Namespace, options: argparse.Namespace) -> None:
@@ -370,24 +372,32 @@ def _write(path: Path, text: str) -> Path:
         raise RequestError(f"{path}: cannot be written ({error.strerror})") from error
 
 
-def _submit(script: Path | None, count: int, group: Path | None, really: bool) -> int:
-    """Submit the scripts, or say how."""
-    calls: list[list[str]] = []
-    for first in range(0, count, ARRAY_LIMIT):
+def _calls(script: Path, count: int, at_once: int | None) -> list[list[str]]:
+    """Return the arguments of sbatch for each array that the tasks make."""
+    calls = [[str(script)]] if count else []
+    for first in range(ARRAY_LIMIT, count, ARRAY_LIMIT):
         # The script has the tasks of the first array; the others begin further down its list.
-        rest = min(count - first, ARRAY_LIMIT) - 1
-        calls.append([f"--array=0-{rest}", str(script), str(first)] if first else [str(script)])
-    if not really:
-        for call in calls:
-            print(f"submit it by: {shlex.join(['sbatch', *call])}")
-        if group:
-            after = "--dependency=afterany:JOB" + ":JOB" * (len(calls) - 1) if calls else ""
-            print(f"and then by: {shlex.join(['sbatch', *filter(None, [after]), str(group)])}")
-        return 0
+        last = min(count - first, ARRAY_LIMIT) - 1
+        tasks = f"--array=0-{last}" + (f"%{at_once}" if at_once else "")
+        calls.append([tasks, str(script), str(first)])
+    return calls
+
+
+def _tell(calls: Sequence[Sequence[str]], group: Path | None) -> int:
+    """Say how to submit what was written."""
+    for call in calls:
+        print(f"submit it by: {shlex.join(['sbatch', *call])}")
+    if group:
+        after = ["--dependency=afterany" + ":JOB" * len(calls)] if calls else []
+        print(f"and then by: {shlex.join(['sbatch', *after, str(group)])}")
+    return 0
+
+
+def _submit(calls: Sequence[Sequence[str]], group: Path | None) -> int:
     jobs = [submit(call) for call in calls]
     if group:
-        awaited = [f"--dependency=afterany:{':'.join(jobs)}"] if jobs else []
-        jobs.append(submit([*awaited, str(group)]))
+        after = [f"--dependency=afterany:{':'.join(jobs)}"] if jobs else []
+        jobs.append(submit([*after, str(group)]))
     print(f"submitted: {' '.join(jobs)}")
     return 0
 

@@ -85,7 +85,7 @@ def test_half_written_steps_are_done_again_and_the_map_is_the_same(again, finish
 
     ended = again(power_cut)
     assert ended.status == 0, ended.stderr
-    assert "3 steps were left half-written, and are done again" in ended.stderr
+    assert "left half-written, and are done again: 3" in ended.stderr
     steps = " ".join(ended.steps)
     assert "invert" in steps  # as it follows on the background
     assert "echoes" not in steps  # as nothing before them was lost

@@ -28,7 +28,7 @@ log = logging.getLogger("qsmprep")
 PLACE_GB = 1.5
 """Peak of a registration at 1 mm, with some to spare."""
 
-WAITING = "waiting for another job, which prepares the atlas %s for all; it takes minutes, once"
+WAITING = "waiting for another job, which aligns the atlas %s for all; that takes minutes, once"
 
 
 def place_atlas(

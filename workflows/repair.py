@@ -24,6 +24,18 @@ ENDINGS = {
 HDF5_END = {0: 40, 1: 44, 2: 28, 3: 28}
 """Where each version of an HDF5 superblock says how long the file is (specification 3.0, II.A)."""
 
+UNREADABLE = (
+    OSError,
+    EOFError,
+    KeyError,
+    ValueError,
+    zlib.error,
+    struct.error,
+    nb.spatialimages.HeaderDataError,
+    nb.wrapstruct.WrapStructError,
+)
+"""What comes of reading a file that is cut off, or a file of something else."""
+
 
 def forget_broken_steps(folders: Iterable[Path]) -> int:
     """

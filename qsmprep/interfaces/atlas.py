@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
+import logging
 import os
 from pathlib import Path
 import shutil
@@ -21,6 +22,10 @@ from qsmprep.bids.output import BIDS_VERSION
 from qsmprep.errors import RequestError
 from qsmprep.files import atomic_write_text, locked, put_on_disk
 from qsmprep.interfaces._nifti import load, load_labels, load_mask, save_like
+
+log = logging.getLogger("qsmprep")
+
+WAITING = "waiting for another job, which prepares the atlas %s for all"
 
 
 def make_atlas_folder(
@@ -104,7 +109,7 @@ def prepare_atlas(atlas: Atlas, folder: Path) -> Atlas:
     if not home.is_dir():
         folder.mkdir(parents=True, exist_ok=True)
         # One job does it for all; without locks several may, so that it is done in one step.
-        with locked(folder / f".{home.name}.lock"):
+        with locked(folder / f".{home.name}.lock", tell=lambda: log.info(WAITING, atlas.name)):
             if not home.is_dir():
                 _write_in_one_step(atlas, home)
     return replace(atlas, folder=home, members=members)
