@@ -171,7 +171,27 @@ def in_apptainer(
     return [*words, image]
 
 
-def submit(arguments: Sequence[str]) -> str:
+def tell(calls: Sequence[Sequence[str]], group: Path | None) -> int:
+    """Say how to submit what was written."""
+    for call in calls:
+        print(f"submit it by: {shlex.join(['sbatch', *call])}")
+    if group:
+        after = ["--dependency=afterany" + ":JOB" * len(calls)] if calls else []
+        print(f"and then by: {shlex.join(['sbatch', *after, str(group)])}")
+    return 0
+
+
+def submit(calls: Sequence[Sequence[str]], group: Path | None) -> int:
+    """Submit what was written, the group job to come after all others."""
+    jobs = [_sbatch(call) for call in calls]
+    if group:
+        after = [f"--dependency=afterany:{':'.join(jobs)}"] if jobs else []
+        jobs.append(_sbatch([*after, str(group)]))
+    print(f"submitted: {' '.join(jobs)}")
+    return 0
+
+
+def _sbatch(arguments: Sequence[str]) -> str:
     """Submit a job, and return its number."""
     ended = subprocess.run(
         ["sbatch", "--parsable", *arguments], capture_output=True, text=True, check=False

@@ -23,7 +23,7 @@ from qsmprep.bids.status import StatusRow, read_status, skipped_rows, update_sta
 from qsmprep.errors import QSMPrepError, RequestError
 from qsmprep.files import atomic_write_text
 from qsmprep.request import Request, resolve
-from qsmprep.sbatch import Job, array_script, group_script, in_apptainer, submit
+from qsmprep.sbatch import Job, array_script, group_script, in_apptainer, submit, tell
 from qsmprep.slurm_paths import absolute, binds
 
 DESCRIPTION = """\
@@ -208,7 +208,7 @@ def prepare(
             if absent:
                 update_status(study.request.out_dir, absent)
     calls = _calls(script, len(names), own.max_running)
-    return (_submit if own.submit else _tell)(calls, group)
+    return (submit if own.submit else tell)(calls, group)
 
 
 def _check(own: argparse.Namespace, options: argparse.Namespace) -> None:
@@ -381,25 +381,6 @@ def _calls(script: Path, count: int, at_once: int | None) -> list[list[str]]:
         tasks = f"--array=0-{last}" + (f"%{at_once}" if at_once else "")
         calls.append([tasks, str(script), str(first)])
     return calls
-
-
-def _tell(calls: Sequence[Sequence[str]], group: Path | None) -> int:
-    """Say how to submit what was written."""
-    for call in calls:
-        print(f"submit it by: {shlex.join(['sbatch', *call])}")
-    if group:
-        after = ["--dependency=afterany" + ":JOB" * len(calls)] if calls else []
-        print(f"and then by: {shlex.join(['sbatch', *after, str(group)])}")
-    return 0
-
-
-def _submit(calls: Sequence[Sequence[str]], group: Path | None) -> int:
-    jobs = [submit(call) for call in calls]
-    if group:
-        after = [f"--dependency=afterany:{':'.join(jobs)}"] if jobs else []
-        jobs.append(submit([*after, str(group)]))
-    print(f"submitted: {' '.join(jobs)}")
-    return 0
 
 
 if __name__ == "__main__":

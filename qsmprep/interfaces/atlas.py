@@ -120,7 +120,7 @@ def _write_in_one_step(atlas: Atlas, home: Path) -> None:
     temporary.mkdir()
     try:
         _write(atlas, temporary)
-        for path in temporary.iterdir():
+        for path in (*temporary.iterdir(), temporary):
             put_on_disk(path)
         with suppress(OSError):  # another job was faster
             os.rename(temporary, home)
