@@ -66,7 +66,7 @@ until grep -qs 'invert: started' "$OUT/logs/slurm/sub-03.log"; do sleep 0.2; don
 squeue --me
 scancel "${array}_2"
 finish
-expect "jobs" "$(state "$array")" "1 CANCELLED 0:15 4 COMPLETED 0:0 1 FAILED 1:0"
+expect "jobs" "$(state "$array")" "1 CANCELLED 143:0 4 COMPLETED 0:0 1 FAILED 1:0"
 expect "group job, which misses two" "$(state "$group")" "1 FAILED 1:0"
 expect "cancelled participant" "$(status "$OUT" 03)" "failed"
 expect "why" "$(grep -c 'interrupted; the same command goes on' "$OUT/status.tsv")" 1
