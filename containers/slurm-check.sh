@@ -62,7 +62,7 @@ expect "submits nothing by itself" "$(squeue --noheader | wc -l)" 0
 expect "says how to" "$(grep -c 'submit it by: sbatch ' "$study/prepared")" 1
 submit "${coarse[@]}" | tee "$study/first"
 read -r _ array group < <(tail -n 1 "$study/first")
-until grep -qs 'invert: started' "$OUT/logs/slurm/sub-03.log"; do sleep 0.2; done
+until grep -qs 'sub-03_MEGRE  inversion: invert: started' "$OUT"/logs/qsmprep_*.log; do sleep 0.2; done
 squeue --me
 scancel "${array}_2"
 finish
@@ -79,7 +79,7 @@ expect "submitted again" "$(grep -c '^2 participants to process, 4 done before' 
 expect "jobs" "$(state "$array")" "1 COMPLETED 0:0 1 FAILED 1:0"
 expect "cancelled participant" "$(status "$OUT" 03)" "done"
 expect "went on from where it was" \
-  "$(grep -Eo '[1-9][0-9]* kept' "$OUT/logs/slurm/sub-03.log" | tail -n 1 | cut -d ' ' -f 2)" "kept"
+  "$(grep -Eoh '[1-9][0-9]* kept' "$OUT"/logs/qsmprep_*.log | head -n 1 | cut -d ' ' -f 2)" "kept"
 expect "tables" "$(find "$OUT" -name 'sub-*_regions.tsv' | wc -l)" 5
 expect "participants not done" "$(awk -F '\t' 'NR > 1 && $6 != "done" {print $1, $6}' \
   "$OUT/status.tsv")" "sub-05 failed"

@@ -153,7 +153,10 @@ def _add_running(group) -> None:
         help="name and arguments of a nipype plugin, for clusters",
     )  # fmt: skip
     group.add_argument(
-        "-v", "--verbose", action="store_true", help="show the traceback of an error"
+        "-v",
+        "--verbose",
+        action="store_true",
+        help="tell of every step, not in the log alone, and show the traceback of an error",
     )
 
 
@@ -313,6 +316,7 @@ def _request(options: argparse.Namespace, command: str, protocol: str):
         write_graph=options.write_graph,
         clean_work_dir=options.clean_workdir,
         command=command,
+        verbose=options.verbose,
     )
 
 

@@ -29,6 +29,7 @@ from qsmprep.files import atomic_write_text
 from qsmprep.provenance import boilerplate, code_digest, describe_machine, write_head
 from qsmprep.request import Request, resolve
 from qsmprep.resources import Resources
+from qsmprep.terminal import TerminalHandler
 
 log = logging.getLogger("qsmprep")
 
@@ -103,7 +104,7 @@ def run_participants(request: Request) -> int:
         check_plugin(request.plugin)
     work_dir = _work_dir(request)
     write_head(request, atlas)
-    with _logging(request.out_dir / "logs"):
+    with _logging(request.out_dir / "logs", verbose=request.verbose):
         log.info("qsmprep %s, protocol %s", code_digest(), digest)
         log.info("command: %s", request.command)
         log.info("on %s", describe_machine(request.resources))
@@ -187,17 +188,16 @@ def _nothing_to_do(request: Request, plan: Plan) -> str:
 
 
 @contextmanager
-def _logging(folder: Path) -> Iterator[None]:
-    """Write what the run tells to the terminal, and with the time of day to a file."""
+def _logging(folder: Path, *, verbose: bool) -> Iterator[None]:
+    """Write what the run tells to the terminal, and every step to a file."""
     folder.mkdir(parents=True, exist_ok=True)
     # Jobs of one study start in the same second, on many machines.
     who = f"{platform.node().partition('.')[0]}-{os.getpid()}"
     name = f"qsmprep_{time.strftime('%Y%m%d-%H%M%S')}_{who}.log"
-    handlers: list[logging.Handler] = [
-        logging.StreamHandler(),
-        logging.FileHandler(folder / name, encoding="utf-8"),
-    ]
-    log.setLevel(logging.INFO)
+    terminal, file = TerminalHandler(), logging.FileHandler(folder / name, encoding="utf-8")
+    terminal.setLevel(logging.DEBUG if verbose else logging.INFO)
+    handlers = (terminal, file)
+    log.setLevel(logging.DEBUG)
     log.propagate = False
     for handler in handlers:
         handler.setFormatter(logging.Formatter("%(asctime)s  %(message)s", "%H:%M:%S"))
