@@ -8,6 +8,7 @@ help:
 	@echo "make demo    simulate two heads, map them, compare with the truth; results in $(DEMO)/"
 	@echo "make test    check the code and run the tests"
 	@echo "make check   style, types, spelling and the direction of imports only"
+	@echo "make slurm-check  six participants on a SLURM of one node; needs root"
 	@echo "make format  put the code into shape"
 	@echo "make clean   remove $(DEMO)/, .venv/ and all caches"
 
@@ -55,6 +56,9 @@ check: .venv/.installed-dev
 test: check
 	$(BIN)/pytest
 
+slurm-check: .venv/.installed
+	PATH="$(CURDIR)/$(BIN):$$PATH" containers/slurm-check.sh
+
 format: .venv/.installed-dev
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
@@ -63,4 +67,4 @@ clean:
 	rm -rf $(DEMO) .venv build dist *.egg-info .coverage \
 		.mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
-.PHONY: help demo check test format clean
+.PHONY: help demo check test slurm-check format clean

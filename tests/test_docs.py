@@ -119,7 +119,7 @@ def test_every_exit_status_is_documented(status):
     assert re.search(rf"\b{status.value}\b", text("README.md").split("exit status")[1])
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/usage.md"])
+@pytest.mark.parametrize("name", ["README.md"])
 def test_commands_that_are_shown_are_understood(name):
     commands = []
     for block in re.findall(r"```sh\n(.*?)```", text(name), re.DOTALL):
