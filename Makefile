@@ -7,6 +7,7 @@ DEMO := demo
 help:
 	@echo "make demo    simulate two heads, map them, compare with the truth; results in $(DEMO)/"
 	@echo "make test    check the code and run the tests"
+	@echo "make image   build the container image; run it as Docker and Apptainer do"
 	@echo "make check   style, types, spelling and the direction of imports only"
 	@echo "make format  put the code into shape"
 	@echo "make clean   remove $(DEMO)/, .venv/ and all caches"
@@ -55,6 +56,10 @@ check: .venv/.installed-dev
 test: check
 	$(BIN)/pytest
 
+# Where neither Docker nor Apptainer is, it has to be root; see containers/standin.sh.
+image: .venv/.installed
+	containers/check.sh --apptainer
+
 format: .venv/.installed-dev
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
@@ -63,4 +68,4 @@ clean:
 	rm -rf $(DEMO) .venv build dist *.egg-info .coverage \
 		.mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
-.PHONY: help demo check test format clean
+.PHONY: help demo check test image format clean

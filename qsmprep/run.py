@@ -31,6 +31,7 @@ from qsmprep.protocol import ALGORITHMS
 from qsmprep.reports.methods_text import methods_text
 from qsmprep.request import Request, resolve
 from qsmprep.resources import Resources
+from qsmprep.scratch import ensure_temporary_folder, room_to_write
 
 log = logging.getLogger("qsmprep")
 
@@ -104,6 +105,7 @@ def run_participants(request: Request) -> int:
 
         check_plugin(request.plugin)
     work_dir = _work_dir(request)
+    ensure_temporary_folder(work_dir)
     _write_head(request, digest)
     with _logging(request.out_dir / "logs"):
         log.info("qsmprep %s, protocol %s", qsmprep.__version__, digest)
@@ -163,7 +165,9 @@ def rebuild_reports(request: Request) -> Exit:
         raise RequestError(f"{request.out_dir}: holds no results; run the participants first")
     if unknown := sorted(wanted - participants):
         raise RequestError(f"{request.out_dir}: holds no results of {', '.join(unknown)}")
-    if bugs := _write_pages(request, wanted or participants):
+    with room_to_write(request.out_dir):
+        bugs = _write_pages(request, wanted or participants)
+    if bugs:
         raise bugs[0]
     return Exit.DONE
 

@@ -1,0 +1,168 @@
+#!/usr/bin/env bash
+# Build the image and map a simulated head in it, participant and group, in every manner that
+# docs/containers.md shows and as a stranger to the image; each table has to be that of a run outside.
+#
+# usage: containers/check.sh [--apptainer] [--preset demo] [--folder DIR] [--python PYTHON]
+#   --apptainer      in Apptainer as well
+#   --preset demo    the three acquisitions of `make demo`, not one of 2 mm: takes ten times as long
+#   --folder DIR     where images, data and results lie; images are kept for the next time
+#   --python PYTHON  one that has qsmprep, to compare with; default: that of .venv
+#
+# The commands are for docker. Where it does not run, standin.sh makes its part with podman.
+set -euo pipefail
+
+here=$(cd "$(dirname "$0")/.." && pwd)
+checks=${TMPDIR:-/tmp}/qsmprep-check preset=small with_apptainer='' python=$here/.venv/bin/python
+while (($#)); do
+    case $1 in
+        --apptainer) with_apptainer=yes ;;
+        --preset) preset=$2; shift ;;
+        --folder) checks=$2; shift ;;
+        --python) python=$2; shift ;;
+        *) sed -n '2,/^set/{/^#/s/^# \?//p}' "$0"; exit 2 ;;
+    esac
+    shift
+done
+mkdir -p "$checks" && checks=$(cd "$checks" && pwd)
+stranger=12345 # a user whom no image and no machine knows
+cd "$here"
+
+started=0
+step() { # TEXT: tell how long the last one took
+    if ((started)); then echo "--- $((SECONDS - started)) s"; fi
+    started=$SECONDS
+    printf '\n=== %s\n' "$*"
+}
+
+trap '(($? == 0)) || echo "FAILED" >&2' EXIT
+
+fresh() { # NAME OWNER: empty folders for outputs and intermediate results, in $OUT and $WORK
+    OUT=$checks/$1/out WORK=$checks/$1/work
+    rm -rf "${checks:?}/$1"
+    mkdir -p "$OUT" "$WORK"
+    if [[ $2 != "$(id -u)" && $(id -u) == 0 ]]; then
+        chown "$2" "$OUT" "$WORK"
+    else
+        chmod 777 "$OUT" "$WORK"
+    fi
+}
+
+same() { # is the table of this run that from outside?
+    "$python" containers/compare_tables.py "$checks/outside/out" "$OUT"
+}
+
+if ! docker version >/dev/null 2>&1; then
+    # shellcheck source=containers/standin.sh
+    . containers/standin.sh
+    step "stand-ins for Docker and for the images that the Dockerfile begins with"
+    standin_bases Dockerfile
+fi
+if [[ $with_apptainer ]] && ! command -v apptainer >/dev/null; then
+    step "a stand-in for a machine with Apptainer"
+    standin_apptainer
+fi
+
+step "build the image"
+docker build -t qsmprep .
+bytes=$(docker image inspect --format '{{.Size}}' qsmprep)
+echo "image: $((bytes / 1000000)) MB"
+((bytes < 2500000000))
+docker image inspect --format '{{json .Config.Labels}}' qsmprep
+
+step "every command starts, with nothing to write to and nobody's identity"
+for command in $("$python" -c 'import tomllib
+print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["scripts"])'); do
+    docker run --rm --read-only --network none -u "$stranger:$stranger" --entrypoint "$command" \
+        qsmprep --help >/dev/null
+    echo "$command"
+done
+
+step "simulate"
+DEMO=$checks/demo
+BIDS=$DEMO/bids
+rm -rf "$DEMO" && mkdir "$DEMO"
+if [[ $preset == demo ]]; then
+    docker run --rm -u "$(id -u):$(id -g)" -v "$DEMO:/demo" \
+        --entrypoint qsmprep-simulate qsmprep /demo/bids --preset demo
+else
+    docker run --rm -u "$(id -u):$(id -g)" -v "$DEMO:/demo" --entrypoint qsmprep-simulate \
+        qsmprep /demo/bids --voxel-size 2 2 2 --resolution 2
+fi | tail -1
+chmod -R a+rX "$DEMO"
+
+step "outside"
+fresh outside "$(id -u)"
+"$python" -m qsmprep.cli "$BIDS" "$OUT" participant --atlas simulated -w "$WORK"
+"$python" -m qsmprep.cli "$BIDS" "$OUT" group
+
+step "the libraries inside, where they are others than outside"
+docker run --rm --entrypoint python -v "$here/containers:/containers:ro" qsmprep \
+    /containers/versions.py >"$checks/versions-inside"
+"$python" containers/versions.py >"$checks/versions-outside"
+diff "$checks/versions-outside" "$checks/versions-inside" || true
+
+step "docker: as its users do, on a read-only root without network"
+fresh docker "$(id -u)"
+ATLAS=$BIDS/derivatives/atlas-simulated
+docker run --rm -u "$(id -u):$(id -g)" --network none --read-only \
+    -v "$BIDS:/data:ro" -v "$OUT:/out" -v "$WORK:/work" -v "$ATLAS:/atlas:ro" \
+    qsmprep /data /out participant --atlas /atlas -w /work
+docker run --rm -u "$(id -u):$(id -g)" --network none --read-only \
+    -v "$BIDS:/data:ro" -v "$OUT:/out" qsmprep /data /out group
+same
+
+step "docker: a stranger to the image, without a home"
+fresh stranger "$stranger"
+docker run --rm -u "$stranger:$stranger" -e HOME=/nonexistent --network none --read-only \
+    -v "$BIDS:/data:ro" -v "$OUT:/out" -v "$WORK:/work" \
+    qsmprep /data /out participant --atlas simulated -w /work
+docker run --rm -u "$stranger:$stranger" -e HOME=/nonexistent --network none --read-only \
+    -v "$BIDS:/data:ro" -v "$OUT:/out" qsmprep /data /out group
+same
+[[ $(stat -c %u "$OUT/status.tsv") == "$stranger" ]]
+
+step "docker: with nothing but folders"
+fresh default 1000
+docker run --rm -v "$BIDS:/data:ro" -v "$OUT:/out" qsmprep /data /out participant --atlas simulated
+docker run --rm -v "$BIDS:/data:ro" -v "$OUT:/out" qsmprep /data /out group
+same
+
+step "the atlas of the image, which no option names"
+fresh atlas "$stranger"
+docker run --rm -u "$stranger:$stranger" --network none --read-only \
+    -v "$BIDS:/data:ro" -v "$OUT:/out" -v "$WORK:/work" \
+    qsmprep /data /out participant -w /work --dry-run | tee "$checks/plan"
+grep -q "^atlas DesikanKilliany@" "$checks/plan"
+
+if [[ $with_apptainer ]]; then
+    step "Apptainer: build"
+    cd "$checks" && cp "$here/containers/apptainer.def" . && rm -f qsmprep.tar qsmprep.sif
+    docker save qsmprep -o qsmprep.tar
+    chmod a+r qsmprep.tar && chmod a+rwx .
+    apptainer build qsmprep.sif apptainer.def
+    rm qsmprep.tar
+    echo "SIF: $(($(stat -c %s qsmprep.sif) / 1000000)) MB"
+
+    step "Apptainer: the user's home and environment, which leads astray"
+    fresh apptainer "$stranger"
+    PYTHONPATH=$checks/astray
+    mkdir -p "$PYTHONPATH"
+    echo 'raise ImportError("a package of the host")' >"$PYTHONPATH/numpy.py"
+    export PYTHONPATH
+    apptainer run -B "$BIDS:/data:ro" -B "$OUT:/out" -B "$WORK:/work" \
+        qsmprep.sif /data /out participant --atlas simulated -w /work
+    apptainer run -B "$BIDS:/data:ro" -B "$OUT:/out" qsmprep.sif /data /out group
+    unset PYTHONPATH
+    (cd "$here" && same)
+
+    step "Apptainer: contained, without home and network"
+    fresh contained "$stranger"
+    apptainer run --containall --no-home --cleanenv --net --network none \
+        -B "$BIDS:/data:ro" -B "$OUT:/out" -B "$WORK:/work" \
+        qsmprep.sif /data /out participant --atlas simulated -w /work
+    apptainer run --containall --no-home --cleanenv --net --network none \
+        -B "$BIDS:/data:ro" -B "$OUT:/out" qsmprep.sif /data /out group
+    (cd "$here" && same)
+fi
+
+step "all is well after $SECONDS s; image: $((bytes / 1000000)) MB"
