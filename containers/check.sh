@@ -27,9 +27,9 @@ mkdir -p "$checks" && checks=$(cd "$checks" && pwd)
 stranger=12345 # a user whom no image and no machine knows
 cd "$here"
 
-started=0
+started=''
 step() { # TEXT: tell how long the last one took
-    if ((started)); then echo "--- $((SECONDS - started)) s"; fi
+    [[ -z $started ]] || echo "--- $((SECONDS - started)) s"
     started=$SECONDS
     printf '\n=== %s\n' "$*"
 }
@@ -103,15 +103,6 @@ docker run --rm --entrypoint python -v "$here/containers:/containers:ro" qsmprep
 "$python" containers/versions.py >"$checks/versions-outside"
 diff "$checks/versions-outside" "$checks/versions-inside" || true
 
-step "docker: with the atlas of the image, which no option names"
-fresh atlas "$(id -u)"
-docker run --rm -u "$(id -u):$(id -g)" --network none --read-only \
-    -v "$BIDS:/data:ro" -v "$OUT:/out" -v "$WORK:/work" \
-    qsmprep /data /out participant -w /work
-docker run --rm -u "$(id -u):$(id -g)" --network none --read-only \
-    -v "$BIDS:/data:ro" -v "$OUT:/out" qsmprep /data /out group
-grep -c entorhinal "$OUT"/sub-*/anat/*_seg-DesikanKilliany_regions.tsv
-
 step "docker: with an atlas of the user's"
 fresh docker "$(id -u)"
 docker run --rm -u "$(id -u):$(id -g)" --network none --read-only \
@@ -120,6 +111,14 @@ docker run --rm -u "$(id -u):$(id -g)" --network none --read-only \
 docker run --rm -u "$(id -u):$(id -g)" --network none --read-only \
     -v "$BIDS:/data:ro" -v "$OUT:/out" qsmprep /data /out group
 same
+
+step "docker: with the atlas of the image, which no option names; what can be is taken from before"
+OUT=$checks/docker/out-of-image
+mkdir "$OUT"
+docker run --rm -u "$(id -u):$(id -g)" --network none --read-only \
+    -v "$BIDS:/data:ro" -v "$OUT:/out" -v "$WORK:/work" \
+    qsmprep /data /out participant -w /work
+grep -c entorhinal "$OUT"/sub-*/anat/*_seg-DesikanKilliany_regions.tsv
 
 step "docker: a stranger to the image, without a home"
 fresh stranger "$stranger"
@@ -131,11 +130,9 @@ docker run --rm -u "$stranger:$stranger" -e HOME=/nonexistent --network none --r
 same
 [[ $(stat -c %u "$OUT/status.tsv") == "$stranger" ]]
 
-step "docker: with nothing but folders"
+step "docker: with nothing but folders, and maps only"
 fresh default 1000
-docker run --rm -v "$BIDS:/data:ro" -v "$OUT:/out" qsmprep /data /out participant --atlas simulated
-docker run --rm -v "$BIDS:/data:ro" -v "$OUT:/out" qsmprep /data /out group
-same
+docker run --rm -v "$BIDS:/data:ro" -v "$OUT:/out" qsmprep /data /out participant --atlas none
 
 if [[ $with_apptainer ]]; then
     step "Apptainer: build"
