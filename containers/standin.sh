@@ -101,16 +101,17 @@ standin_apptainer() {
             DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
                 apptainer/sid squashfuse >/dev/null'
         chroot "$host" useradd --uid "$stranger" --create-home someone
+        rm -f "$host"/etc/sub[ug]id # as on many clusters; a sandbox may not map further users
     fi
     [[ -e $store/fuse ]] || mknod -m 666 "$store/fuse" c 10 229
-    mkdir -p "$host/$checks"
+    mkdir -p "$host/$checks" "$host/$here" "$host/scratch"
 }
 
 apptainer() {
     bwrap --bind "$host" / --dev-bind /dev /dev --dev-bind "$store/fuse" /dev/fuse \
-        --bind /proc /proc --bind /sys /sys --perms 1777 --tmpfs /tmp --bind "$checks" "$checks" \
+        --bind /proc /proc --bind /sys /sys --perms 1777 --tmpfs /scratch --bind "$checks" "$checks" \
         --ro-bind "$here" "$here" --cap-add ALL --chdir "$PWD" \
         setpriv --reuid "$stranger" --regid "$stranger" --clear-groups \
         env -i HOME=/home/someone USER=someone PATH=/usr/bin:/bin PYTHONPATH="${PYTHONPATH-}" \
-        apptainer "$@"
+        APPTAINER_TMPDIR=/scratch apptainer "$@"
 }

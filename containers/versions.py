@@ -3,5 +3,5 @@
 from importlib.metadata import distributions
 import platform
 
-print("python", platform.python_version())
-print(*sorted({f"{d.name.lower()} {d.version}" for d in distributions()}), sep="\n")
+here = {f"{d.name.lower()} {d.version}" for d in distributions()}
+print(*sorted(here | {f"python {platform.python_version()}"}), sep="\n")
