@@ -12,7 +12,9 @@ print(*project['dependencies'], *project['optional-dependencies']['atlas'], sep=
 COPY README.md LICENSE ./
 COPY qsmprep qsmprep
 COPY workflows workflows
-RUN pip --python /opt/qsmprep/bin/python install --no-cache-dir --no-compile --no-deps '.[atlas]'
+# Isolated (-I), as Apptainer lets PYTHONPATH and the packages of a home into the container.
+RUN pip --python /opt/qsmprep/bin/python install --no-cache-dir --no-compile --no-deps '.[atlas]' \
+    && sed -i '1s/$/ -I/' /opt/qsmprep/bin/qsmprep*
 # Tests of libraries are a fifth of what they take. Byte code cannot be kept on a read-only root, so
 # it is made here, and never checked against its source, as builders may change the times of files.
 RUN find /opt/qsmprep/lib -type d -name tests -prune -exec rm -rf {} + \
