@@ -7,6 +7,7 @@ DEMO := demo
 help:
 	@echo "make demo    simulate two heads, map them, compare with the truth; results in $(DEMO)/"
 	@echo "make test    check the code and run the tests"
+	@echo "make image   build the container image; run it as Docker and Apptainer do"
 	@echo "make check   style, types, spelling and the direction of imports only"
 	@echo "make slurm-check  six participants on a SLURM of one node; needs root"
 	@echo "make format  put the code into shape"
@@ -59,6 +60,10 @@ test: check
 slurm-check: .venv/.installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" containers/slurm-check.sh
 
+# Where neither Docker nor Apptainer is, it has to be root; see containers/standin.sh.
+image: .venv/.installed
+	containers/check.sh --apptainer
+
 format: .venv/.installed-dev
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
@@ -67,4 +72,4 @@ clean:
 	rm -rf $(DEMO) .venv build dist *.egg-info .coverage \
 		.mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
-.PHONY: help demo check test slurm-check format clean
+.PHONY: help demo check test image slurm-check format clean

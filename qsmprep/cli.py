@@ -254,14 +254,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _dispatch(options: argparse.Namespace, command: str) -> int:
     if options.analysis_level == "group":
-        from qsmprep.group.run import run_group
+        from qsmprep.scratch import room_to_write
 
-        return run_group(
-            options.output_dir.absolute(),
-            participants=options.participant_label,
-            sessions=options.session_label,
-            dry_run=options.dry_run,
-        )
+        with room_to_write(options.output_dir.absolute()):
+            from qsmprep.group.run import run_group
+
+            return run_group(
+                options.output_dir.absolute(),
+                participants=options.participant_label,
+                sessions=options.session_label,
+                dry_run=options.dry_run,
+            )
 
     from qsmprep.run import dry_run, rebuild_reports, run_participants, write_boilerplate
 

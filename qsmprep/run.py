@@ -28,7 +28,13 @@ from qsmprep.errors import QSMPrepError, RequestError
 from qsmprep.files import atomic_write_text
 from qsmprep.provenance import boilerplate, code_digest, describe_machine, write_head
 from qsmprep.request import Request, resolve
-from qsmprep.scratch import forget, open_scratch, set_environment
+from qsmprep.scratch import (
+    ensure_temporary_folder,
+    forget,
+    open_scratch,
+    room_to_write,
+    set_environment,
+)
 from qsmprep.terminal import TerminalHandler
 
 log = logging.getLogger("qsmprep")
@@ -108,6 +114,7 @@ def run_participants(request: Request) -> int:
         check_plugin(request.plugin)
     _check_memory(request, plan, atlas)
     work_dir = _work_dir(request, plan)
+    ensure_temporary_folder(work_dir)
     write_head(request, atlas)
     with _logging(request.out_dir / "logs", verbose=request.verbose):
         log.info("qsmprep %s, protocol %s", code_digest(), digest)
@@ -222,7 +229,9 @@ def rebuild_reports(request: Request) -> Exit:
         raise RequestError(f"{request.out_dir}: holds no results; run the participants first")
     if unknown := sorted(wanted - participants):
         raise RequestError(f"{request.out_dir}: holds no results of {', '.join(unknown)}")
-    if bugs := _write_pages(request, wanted or participants):
+    with room_to_write(request.out_dir):
+        bugs = _write_pages(request, wanted or participants)
+    if bugs:
         raise bugs[0]
     return Exit.DONE
 
