@@ -8,6 +8,7 @@ help:
 	@echo "make demo    simulate two heads, map them, compare with the truth; results in $(DEMO)/"
 	@echo "make test    check the code and run the tests"
 	@echo "make check   style, types, spelling and the direction of imports only"
+	@echo "make docs    the documentation as a site, in docs/_build/index.html"
 	@echo "make format  put the code into shape"
 	@echo "make clean   remove $(DEMO)/, .venv/ and all caches"
 
@@ -24,7 +25,7 @@ $(BIN)/pip:
 	@touch $@
 
 .venv/.installed-dev: pyproject.toml | $(BIN)/pip
-	$(BIN)/pip install --quiet -e '.[test,dev]'
+	$(BIN)/pip install --quiet -e '.[test,dev,docs]'
 	@touch $@ .venv/.installed
 
 # --- demonstration ---
@@ -55,12 +56,16 @@ check: .venv/.installed-dev
 test: check
 	$(BIN)/pytest
 
+docs: .venv/.installed-dev
+	$(BIN)/python docs/generate.py
+	$(BIN)/sphinx-build -W --keep-going -q -c docs . docs/_build
+
 format: .venv/.installed-dev
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
 clean:
-	rm -rf $(DEMO) .venv build dist *.egg-info .coverage \
+	rm -rf $(DEMO) .venv build dist docs/_build *.egg-info .coverage \
 		.mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
-.PHONY: help demo check test format clean
+.PHONY: help demo check test docs format clean

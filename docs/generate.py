@@ -102,8 +102,8 @@ def _protocols() -> str:
     lines = [
         f"{HEAD}\n# Protocols, side by side",
         "",
-        "All settings in which the protocols that come with qsmprep differ; – where the method has",
-        "no such parameter. What is not listed is alike in all: see [all settings](index.md).",
+        "All settings in which the protocols that come with qsmprep differ; – where a method",
+        "has no such parameter. What is not listed is alike in all: see [all settings](index.md).",
         "[Protocols](../protocols.md) tells where they come from.",
         "",
         "| setting | " + " | ".join(f"`{name}`" for name in names) + " |",
