@@ -11,7 +11,6 @@ from docutils.utils.math.latex2mathml import tex2mathml
 import qsmprep
 
 # The source is the whole repository, so that links are the same here and on GitHub.
-ROOT = Path(__file__).parents[1]
 INDEX = Path(__file__).with_name("index.md")
 
 project = "qsmprep"
@@ -24,7 +23,6 @@ include_patterns = ["docs/**.md", "README.md", "CONTRIBUTING.md", "CHANGELOG.md"
 exclude_patterns = [".*", "demo", "work", "build", "dist", "docs/_build", "**/__pycache__"]
 
 myst_heading_anchors = 4
-myst_linkify_fuzzy_links = False
 highlight_language = "text"
 
 autodoc_typehints = "none"  # the docstrings say shapes and units
