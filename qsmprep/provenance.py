@@ -25,7 +25,8 @@ def code_digest() -> str:
     root = Path(qsmprep.__file__).parent
     digest = hashlib.sha256()
     # The graphs are a link in a working copy, and links are not followed by themselves.
-    for path in sorted({*root.rglob("*.py"), *root.glob("workflows/*.py")}):
+    code = {*root.rglob("*.py"), *root.glob("workflows/*.py"), root / "data/qc_windows.toml"}
+    for path in sorted(code):
         digest.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
     return f"{qsmprep.__version__}-{digest.hexdigest()[:8]}"
 

@@ -26,6 +26,7 @@ ATLAS = Atlas(
     digest="0" * 12,
 )
 EXAMPLES = {
+    "init_acquisition_quality_wf": {"checked": {}},
     "init_anatomy_wf": {"seed": 1},
     "init_background_wf": {"stage": PROTOCOL.background},
     "init_coregistration_wf": {"seed": 1},
@@ -41,11 +42,13 @@ EXAMPLES = {
     },
     "init_inversion_wf": {"stage": PROTOCOL.inversion},
     "init_masking_wf": {"te": TE, "masking": PROTOCOL.masking, "trust": PROTOCOL.trust},
+    "init_quality_wf": {"te": TE},
     "init_referencing_wf": {
         "referencing": PROTOCOL.referencing,
         "regions": [(1, "putamen", "L")],
         "not_white": [1],
     },
+    "init_regions_quality_wf": {},
     "init_regions_wf": {"atlas": ATLAS, "rules": PROTOCOL.regions},
     "init_relaxometry_wf": {"te": TE, "stage": PROTOCOL.relaxometry},
     "init_swi_wf": {"te": TE, "b0": 3.0, "swi": PROTOCOL.swi},

@@ -14,7 +14,6 @@ from qsmprep.bids.atlas import Atlas
 from qsmprep.bids.models import Acquisition, Anatomy
 from qsmprep.interfaces.figures import DrawMaps, DrawRegions
 from qsmprep.interfaces.masking import FindBrain
-from qsmprep.interfaces.quality import MeasureQuality
 from qsmprep.workflows.anatomy import init_anatomy_wf, init_coregistration_wf
 from qsmprep.workflows.background import init_background_wf
 from qsmprep.workflows.deep_nuclei import connect_transforms
@@ -23,6 +22,7 @@ from qsmprep.workflows.field import init_field_wf
 from qsmprep.workflows.inversion import init_inversion_wf
 from qsmprep.workflows.labels import connect_labels, connect_segmentation
 from qsmprep.workflows.masking import init_masking_wf
+from qsmprep.workflows.quality import connect_quality, connect_regions_quality
 from qsmprep.workflows.referencing import init_referencing_wf
 from qsmprep.workflows.regions import init_regions_wf
 from qsmprep.workflows.relaxometry import init_relaxometry_wf
@@ -119,32 +119,25 @@ def build_acquisition(study: Study, acquisition: Acquisition) -> pe.Workflow:
     for number, graph in enumerate(stages, 1):
         workflow.connect(workflow.get_node(graph), "outputnode.facts", facts, f"in{number}")
     # A sink waits for all of its inputs: what may fail alone has one of its own.
-    save, save_chi, save_quality = (
-        acquisition_sink(study, acquisition, name) for name in ("save", "save_chi", "save_quality")
-    )
+    save, save_chi = (acquisition_sink(study, acquisition, name) for name in ("save", "save_chi"))
     for port, (graph, field) in maps.items():
         sink = save_chi if port == "chi" else save
         workflow.connect(graph, f"outputnode.{field}", sink, port)
-    quality = pe.Node(MeasureQuality(), name="quality")
     draw = pe.Node(DrawMaps(), name="draw")
-    for node, ports in (
-        (quality, {"noise": "noise", "local": "local_field"}),
-        (draw, {"noise": "noise", "local": "local_field", "field_hz": "total_field"}),
-    ):
-        ports |= {port: port for port in ("brain_mask", "trusted_mask", "chi")}
-        for port, output in ports.items():
-            graph, field = maps[output]
-            workflow.connect(graph, f"outputnode.{field}", node, port)
+    ports = {"noise": "noise", "local": "local_field", "field_hz": "total_field"}
+    ports |= {port: port for port in ("brain_mask", "trusted_mask", "chi")}
+    for port, output in ports.items():
+        graph, field = maps[output]
+        workflow.connect(graph, f"outputnode.{field}", draw, port)
     if "r2star" in maps:
         workflow.connect(maps["r2star"][0], "outputnode.r2star", draw, "r2star")
     workflow.connect([
         (facts, save_chi, [("out", "facts")]),
-        (facts, quality, [("out", "facts")]),
-        (quality, save_quality, [("quality", "quality")]),
         (workflow.get_node("echoes_wf"), draw, [("outputnode.combined", "magnitude")]),
         (draw, figure_sink(study, acquisition, "keep"), [("figures", "figures")]),
     ])  # fmt: skip
     _connect_swi(workflow, study, acquisition)
+    connect_quality(workflow, study, acquisition)
     if acquisition.t1w and study.atlas:
         _connect_regions(workflow, study, study.atlas, acquisition)
     name_by_settings(workflow, study.protocol)
@@ -307,6 +300,7 @@ def _connect_regions(
         (regions, draw, [("outputnode.table", "table")]),
         (draw, figure_sink(study, acquisition, "keep_regions"), [("figures", "figures")]),
     ])  # fmt: skip
+    connect_regions_quality(workflow, study, acquisition)
 
 
 def _connect_template(workflow: pe.Workflow, coregistration: pe.Workflow, save: pe.Node) -> None:

@@ -61,6 +61,8 @@ def init_field_wf(
 
     Outputs
     -------
+    phase
+        Phase without receive offset, as of one direction of readout, rad, wrapped.
     field_hz
         Total field, Hz.
     field
@@ -74,7 +76,7 @@ def init_field_wf(
     """
     echoes = ["phase", "magnitude", "mask"]
     workflow, inputnode, outputnode = open_graph(
-        name, [*echoes, "r2star"], ["field_hz", "field", "noise_hz", "noise", "facts"]
+        name, [*echoes, "r2star"], ["phase", "field_hz", "field", "noise_hz", "noise", "facts"]
     )
     times = list(te)
     unwrap = pe.Node(
@@ -106,6 +108,7 @@ def init_field_wf(
         source = remove
     workflow.connect([
         (source, unwrap, [("phase", "phase")]),
+        (source, outputnode, [("phase", "phase")]),
         (inputnode, unwrap, [("magnitude", "magnitude"), ("mask", "mask")]),
         (inputnode, fit, [("magnitude", "magnitude"), ("mask", "mask")]),
         (inputnode, judge, [("mask", "mask"), ("r2star", "r2star")]),

@@ -19,6 +19,9 @@ GRID_TOLERANCE_MM = 1e-2
 VOXEL_SIZE_LIMIT_MM = 20.0
 """No voxel of a brain image is larger; headers in µm or without units are."""
 
+VOXEL_SIZE_LEAST_MM = 0.02
+"""Nor smaller; headers in m are."""
+
 RIGHT_ANGLE_TOLERANCE = 1e-2
 """Largest cosine between voxel axes that counts as a right angle."""
 
@@ -120,8 +123,11 @@ def _grid_fault(image: nb.Nifti1Image, n_volumes: int | None) -> tuple[str, str]
         )
     affine = image.affine[:3, :3]
     size = np.linalg.norm(affine, axis=0)
-    if not np.all((size > 0) & (size <= VOXEL_SIZE_LIMIT_MM)):
-        return f"its voxels measure {_times(size)} mm", again
+    if not np.all((size >= VOXEL_SIZE_LEAST_MM) & (size <= VOXEL_SIZE_LIMIT_MM)):
+        # Readers take affines for mm, whatever unit the header gives.
+        unit = image.header.get_xyzt_units()[0]
+        said = f", and its header is in {unit}" if unit in ("meter", "micron") else ""
+        return f"its voxels measure {_times(size)} mm{said}", f"{again}, in mm"
     cosines = (affine / size).T @ (affine / size) - np.eye(3)
     if np.abs(cosines).max() > RIGHT_ANGLE_TOLERANCE:
         return "its voxel axes are not at right angles", f"{again}, without gantry-tilt correction"

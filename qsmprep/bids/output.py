@@ -26,6 +26,7 @@ figures
 **/*_swi.*
 **/*_minIP.*
 **/*_desc-qc.json
+**/*_qc.json
 """
 """What the standard does not know yet; the validator knows folders without a slash only."""
 

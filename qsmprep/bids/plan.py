@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-
+from qsmprep.bids.acquisition_check import describe_check, obliqueness
 from qsmprep.bids.headers import read_header
 from qsmprep.bids.models import Acquisition, Issue, Plan
 from qsmprep.geometry import Geometry
@@ -50,6 +49,7 @@ def _describe_acquisition(acquisition: Acquisition) -> list[str]:
         f"    {_describe_grid(acquisition)}",
         f"    T1w: {t1w}",
         *(f"    note: {note}" for note in acquisition.notes),
+        *(f"    {line}" for line in describe_check(acquisition)),
     ]
 
 
@@ -61,5 +61,4 @@ def _describe_grid(acquisition: Acquisition) -> str:
     geometry = Geometry.from_affine(header.affine)
     matrix = "×".join(map(str, header.shape[:3]))
     size = "×".join(f"{edge:.3g}" for edge in geometry.voxel_size)
-    along = min(1.0, max(abs(component) for component in geometry.b0_dir))
-    return f"{matrix} voxels of {size} mm, {math.degrees(math.acos(along)):.1f}° oblique"
+    return f"{matrix} voxels of {size} mm, {obliqueness(geometry):.1f}° oblique"

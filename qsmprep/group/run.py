@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-import json
 from pathlib import Path
 import sys
 
 import pandas as pd
 
 from qsmprep.bids.derivatives import replacing
+from qsmprep.bids.quality import FILES, read_quality
 from qsmprep.bids.status import StatusRow, read_status
 from qsmprep.errors import RequestError
 from qsmprep.group.tables import join_quality, join_regions
@@ -92,12 +92,10 @@ def _write(
 ) -> Path:
     """Write the joined tables and their page, and return where it lies."""
     regions = join_regions(tables)
-    quality = join_quality(
-        {
-            path.name.removesuffix("_desc-qc.json"): json.loads(path.read_text("utf-8"))
-            for path in _find(out_dir, "desc-qc.json", wanted)
-        }
-    )
+    # The acquisition is judged first: there is such a file wherever there is any.
+    found = _find(out_dir, FILES["acquisition"], wanted)
+    stems = {path.name.removesuffix(f"_{FILES['acquisition']}"): path.parent for path in found}
+    quality = join_quality({stem: read_quality(folder, stem) for stem, folder in stems.items()})
     for name, table in (("regions", regions), ("qc", quality)):
         with replacing(out_dir / f"group/{name}.tsv") as temporary:
             table.to_csv(temporary, sep="\t", index=False, na_rep="n/a", lineterminator="\n")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from qsmprep.bids.quality import flatten_quality
 from qsmprep.errors import InputError
 
 WORDS = "participant_id session_id acquisition run atlas name hemisphere map reference units flag"
@@ -45,22 +46,15 @@ def join_regions(paths: list[Path]) -> pd.DataFrame:
     return joined
 
 
-def join_quality(content: dict[str, dict[str, object]]) -> pd.DataFrame:
+def join_quality(content: dict[str, dict[str, dict]]) -> pd.DataFrame:
     """
-    Return one row per acquisition and one column per number that says how good it is.
+    Return one row per acquisition and two columns per figure, its value and its verdict.
 
     Parameters
     ----------
     content
-        ``desc-qc.json`` of every acquisition, by its name.
+        What `qsmprep.bids.quality.read_quality` returns for every acquisition, by its name.
     """
-    rows = []
-    for name, quality in content.items():
-        row: dict[str, object] = {"acquisition_name": name}
-        for key, value in quality.items():
-            if isinstance(value, dict):
-                row |= {f"{key}_{k}".replace(" ", "_"): v for k, v in value.items()}
-            else:
-                row[key] = value
-        rows.append(row)
-    return pd.DataFrame(rows)
+    return pd.DataFrame(
+        [{"acquisition_name": name, **flatten_quality(said)} for name, said in content.items()]
+    )

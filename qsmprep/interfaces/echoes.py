@@ -20,6 +20,7 @@ from qsmprep.errors import InputError
 from qsmprep.interfaces._nifti import read_image, save_like
 from qsmprep.methods.echoes.coding import recognise_coding, to_radians
 from qsmprep.methods.echoes.magnitude import combine_magnitudes
+from qsmprep.methods.echoes.slips import find_slip
 
 
 class _ReadEchoesInputSpec(BaseInterfaceInputSpec):
@@ -47,6 +48,7 @@ class ReadEchoes(SimpleInterface):
             [_read(p) for p in paths] for paths in (self.inputs.first, self.inputs.second)
         )
         one, other = _stack(first), _stack(second)
+        self._refuse_slip(one, other)
         if self.inputs.cartesian:
             signal = one + 1j * other
             magnitude, phase, coding = np.abs(signal), np.angle(signal), "real and imaginary"
@@ -64,6 +66,12 @@ class ReadEchoes(SimpleInterface):
             self._results[name] = save_like(array.astype(np.float32), first[0], path)
         self._results["facts"] = {"PhaseCoding": coding}
         return runtime
+
+    def _refuse_slip(self, first, second):
+        if slip := find_slip(first, second, cartesian=self.inputs.cartesian):
+            paths = (self.inputs.first, self.inputs.second)[slip.part]
+            # A single 4D file holds all echoes.
+            raise InputError(paths[min(slip.echo, len(paths) - 1)], slip.fact, slip.remedy)
 
     def _coding(self, images, values):
         slope, intercept = images[0].dataobj.slope, images[0].dataobj.inter

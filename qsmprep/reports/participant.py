@@ -44,7 +44,7 @@ LIBRARIES = (
 
 _PIECES = re.compile(
     r"(?P<stem>sub-\w[\w+-]*?)_(seg-[^_]+_regions\.tsv|desc-[^_]+_figure\.(png|svg)|"
-    r"desc-qc\.json|Chimap\.json)"
+    r"desc-(acquisition_|regions_)?qc\.json|Chimap\.json)"
 )
 
 
@@ -181,7 +181,6 @@ def _acquisition(stem: str, row: Mapping[str, object], pieces: list[Path]) -> di
     """Return what the page says about one acquisition."""
     by_name = {path.name.removeprefix(f"{stem}_"): path for path in pieces}
     sidecar = read_json(by_name.get("Chimap.json"))
-    qc = read_json(by_name.get("desc-qc.json"))
     reason = plain(row.get("reason"))
     return {
         "stem": stem,
@@ -191,7 +190,7 @@ def _acquisition(stem: str, row: Mapping[str, object], pieces: list[Path]) -> di
         "found": bool(pieces),
         "facts": _facts(sidecar),
         "notes": [plain(note) for note in [*sidecar.get("Notes", []), *_fringes(sidecar)]],
-        "qc": [(name, plain(value)) for name, value in flatten(qc)],
+        "qc": _quality(by_name),
         "figures": _figures(by_name),
         "tables": [
             _table(path, sidecar)
@@ -220,6 +219,16 @@ def _facts(sidecar: Mapping) -> list[tuple[str, str]]:
         ("Convergence of the background", _convergence(sidecar.get("BackgroundConvergence"))),
         ("Convergence of the inversion", _convergence(sidecar.get("InversionConvergence"))),
         ("Protocol digest", plain(sidecar.get("GeneratedBy", {}).get("ProtocolDigest"))),
+    ]
+
+
+def _quality(by_name: Mapping[str, Path]) -> list[tuple[str, str]]:
+    """Return a row for each quality figure: its name, its value and what is said of it."""
+    files = ("desc-acquisition_qc.json", "desc-qc.json", "desc-regions_qc.json")
+    return [
+        (name, f"{plain(figure['value'])} {figure['unit']} ({figure['verdict']})")
+        for file in files
+        for name, figure in read_json(by_name.get(file)).get("figures", {}).items()
     ]
 
 
