@@ -73,6 +73,11 @@ def _add_selection(group) -> None:
         help="keep the index of the dataset here, for large datasets",
     )  # fmt: skip
     group.add_argument(
+        *_both("skip-bids-validation"), action="store_true",
+        help="taken for the sake of scripts written for BIDS Apps: qsmprep checks the files it "
+        "uses itself, and always",
+    )  # fmt: skip
+    group.add_argument(
         "-d", "--derivatives", action="append", default=[], metavar="NAME=DIR",
         help="derivatives to take: masks=DIR is short for --set masking.method=precomputed "
         "with the *_desc-brain_mask.nii.gz that lie there, segmentation=DIR for --set "
@@ -126,6 +131,9 @@ def _add_running(group) -> None:
         *_both("reports-only"), action="store_true", help="only write the pages anew"
     )
     group.add_argument(
+        *_both("boilerplate-only"), action="store_true", help="only write CITATION.md"
+    )
+    group.add_argument(
         *_both("clean-workdir"), action="store_true", help="forget intermediate results first"
     )
     group.add_argument(
@@ -141,7 +149,10 @@ def _add_running(group) -> None:
         help="name and arguments of a nipype plugin, for clusters",
     )  # fmt: skip
     group.add_argument(
-        "-v", "--verbose", action="store_true", help="show the traceback of an error"
+        "-v",
+        "--verbose",
+        action="store_true",
+        help="tell of every step, not in the log alone, and show the traceback of an error",
     )
 
 
@@ -243,13 +254,15 @@ def _dispatch(options: argparse.Namespace, command: str) -> int:
 
     from qsmprep.protocol import DEFAULT
     from qsmprep.request import Request
-    from qsmprep.run import dry_run, rebuild_reports, run_participants
+    from qsmprep.run import dry_run, rebuild_reports, run_participants, write_boilerplate
 
     run: Callable[[Request], int]
     if options.dry_run:
         run = dry_run
     elif options.reports_only:
         run = rebuild_reports
+    elif options.boilerplate_only:
+        run = write_boilerplate
     else:
         run = run_participants
     protocols = options.protocol or [DEFAULT]
@@ -259,7 +272,8 @@ def _dispatch(options: argparse.Namespace, command: str) -> int:
 
     from qsmprep.multiverse import run_all, spread_out
 
-    compare_in = None if options.dry_run else options.output_dir.absolute()
+    maps = not (options.dry_run or options.boilerplate_only)
+    compare_in = options.output_dir.absolute() if maps else None
     return run_all(spread_out(requests), run, compare_in)
 
 
@@ -289,6 +303,7 @@ def _request(options: argparse.Namespace, command: str, protocol: str):
         write_graph=options.write_graph,
         clean_work_dir=options.clean_workdir,
         command=command,
+        verbose=options.verbose,
     )
 
 

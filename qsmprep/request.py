@@ -50,6 +50,8 @@ class Request:
         Whether to start without intermediate results.
     command
         The command line, for the report.
+    verbose
+        Whether every step is told of, not in the log alone.
     template
         What maps are carried to; `resolve` finds it.
     """
@@ -68,6 +70,7 @@ class Request:
     write_graph: bool = False
     clean_work_dir: bool = False
     command: str = ""
+    verbose: bool = False
     template: Template = MNI
 
 

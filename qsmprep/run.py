@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from enum import IntEnum
-import hashlib
 import logging
 import os
 from pathlib import Path
@@ -15,22 +14,21 @@ import signal
 import threading
 import time
 
-import qsmprep
 from qsmprep.bids.atlas import Atlas
 from qsmprep.bids.dataset import read_plan
 from qsmprep.bids.derivatives import atomic_write_text
 from qsmprep.bids.models import Plan
 from qsmprep.bids.needs import with_masks, with_t1w
 from qsmprep.bids.outcome import judge
-from qsmprep.bids.output import check_output_dir, write_output_files
+from qsmprep.bids.output import check_output_dir
 from qsmprep.bids.plan import describe, summarise
 from qsmprep.bids.segmentations import with_segmentations
 from qsmprep.bids.status import StatusRow, read_status, skipped_rows, update_status
 from qsmprep.errors import QSMPrepError, RequestError
-from qsmprep.protocol import ALGORITHMS
-from qsmprep.reports.methods_text import methods_text
+from qsmprep.provenance import boilerplate, code_digest, describe_machine, write_head
 from qsmprep.request import Request, resolve
 from qsmprep.resources import Resources
+from qsmprep.terminal import TerminalHandler
 
 log = logging.getLogger("qsmprep")
 
@@ -104,9 +102,11 @@ def run_participants(request: Request) -> int:
 
         check_plugin(request.plugin)
     work_dir = _work_dir(request)
-    _write_head(request, digest)
-    with _logging(request.out_dir / "logs"):
-        log.info("qsmprep %s, protocol %s", qsmprep.__version__, digest)
+    write_head(request, atlas)
+    with _logging(request.out_dir / "logs", verbose=request.verbose):
+        log.info("qsmprep %s, protocol %s", code_digest(), digest)
+        log.info("command: %s", request.command)
+        log.info("on %s", describe_machine(request.resources))
         if atlas:
             log.info("%s", _describe_atlas(atlas))
         for issue in plan.issues:
@@ -155,6 +155,14 @@ def _run(request: Request, plan: Plan, atlas: Atlas | None, work_dir: Path) -> i
     return status
 
 
+def write_boilerplate(request: Request) -> Exit:
+    """Write the methods section alone, and nothing is computed."""
+    request, atlas = resolve(request)
+    check_output_dir(request.out_dir, request.bids_dir, request.protocol.digest())
+    print(atomic_write_text(request.out_dir / "CITATION.md", boilerplate(request, atlas)))
+    return Exit.DONE
+
+
 def rebuild_reports(request: Request) -> Exit:
     """Write all pages anew from what lies in the output folder."""
     participants = {row.participant_id for row in read_status(request.out_dir)}
@@ -179,16 +187,15 @@ def _nothing_to_do(request: Request, plan: Plan) -> str:
 
 
 @contextmanager
-def _logging(folder: Path) -> Iterator[None]:
-    """Write what the run tells to the terminal, and with the time of day to a file."""
+def _logging(folder: Path, *, verbose: bool) -> Iterator[None]:
+    """Write what the run tells to the terminal, and every step to a file."""
     folder.mkdir(parents=True, exist_ok=True)
     # The number of the process, because jobs of one study start in the same second.
     name = f"qsmprep_{time.strftime('%Y%m%d-%H%M%S')}_{os.getpid()}.log"
-    handlers: list[logging.Handler] = [
-        logging.StreamHandler(),
-        logging.FileHandler(folder / name, encoding="utf-8"),
-    ]
-    log.setLevel(logging.INFO)
+    terminal, file = TerminalHandler(), logging.FileHandler(folder / name, encoding="utf-8")
+    terminal.setLevel(logging.DEBUG if verbose else logging.INFO)
+    handlers = (terminal, file)
+    log.setLevel(logging.DEBUG)
     log.propagate = False
     for handler in handlers:
         handler.setFormatter(logging.Formatter("%(asctime)s  %(message)s", "%H:%M:%S"))
@@ -218,22 +225,6 @@ def _terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, former)
 
 
-def _write_head(request: Request, digest: str) -> None:
-    folder = request.template.folder
-    write_output_files(
-        request.out_dir,
-        bids_dir=request.bids_dir,
-        derivatives={**request.derivatives, **({"templates": folder.parent} if folder else {})},
-        protocol_name=request.protocol.name,
-        protocol_digest=digest,
-    )
-    atomic_write_text(request.out_dir / "logs/protocol.toml", request.protocol.to_toml())
-    text = methods_text(
-        request.protocol.stages, ALGORITHMS, name=request.protocol.name, digest=digest
-    )
-    atomic_write_text(request.out_dir / "CITATION.md", text)
-
-
 def _work_dir(request: Request) -> Path:
     """Return where intermediate results of exactly this program lie, whatever the protocol."""
     work_dir = request.resources.work_dir / f"qsmprep-{code_digest()}"
@@ -247,21 +238,6 @@ def _work_dir(request: Request) -> Path:
             "give another work folder by -w"
         ) from error
     return work_dir
-
-
-def code_digest() -> str:
-    """
-    Return the version with a fingerprint of the source.
-
-    Nipype keeps results by their inputs alone, and would return what older code computed.
-    """
-    root = Path(qsmprep.__file__).parent
-    digest = hashlib.sha256()
-    # The graphs are a link in a working copy, and links are not followed by themselves.
-    code = {*root.rglob("*.py"), *root.glob("workflows/*.py"), root / "data/qc_windows.toml"}
-    for path in sorted(code):
-        digest.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
-    return f"{qsmprep.__version__}-{digest.hexdigest()[:8]}"
 
 
 def _set_environment(resources: Resources) -> None:

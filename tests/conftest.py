@@ -46,7 +46,8 @@ def qsmprep(program):
 
     def run(bids, out, *arguments, work=None, level="participant", **options):
         work = work or out.with_name(f"{out.name}-work")
-        process = program(bids, out, level, "-w", work, "--nprocs", "2", *arguments, **options)
+        settings = ["-w", work, "--nprocs", "2", "-v", *arguments]
+        process = program(bids, out, level, *settings, **options)
         stdout, stderr = process.communicate(timeout=580)
         return Ended(out, work, process.returncode, stdout, stderr)
 

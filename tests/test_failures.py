@@ -181,7 +181,7 @@ def ends_within(seconds, group):
 @pytest.mark.parametrize("to_all", [True, False])
 def test_a_killed_run_goes_on_where_it_was(simulated, program, qsmprep, tmp_path, to_all):
     work = tmp_path / "out-work"
-    process = program(simulated, tmp_path / "out", "participant", "-w", work, *FAST)
+    process = program(simulated, tmp_path / "out", "participant", "-v", "-w", work, *FAST)
     told = wait_for(process, "brain: done")
     (os.killpg if to_all else os.kill)(process.pid, signal.SIGKILL)
     # Where nobody ends them, the workers notice that their program is gone.
@@ -207,7 +207,7 @@ def test_a_killed_run_goes_on_where_it_was(simulated, program, qsmprep, tmp_path
 )
 def test_an_interrupted_run_ends_cleanly(simulated, program, tmp_path, number, to_all, status):
     work = tmp_path / "work"
-    process = program(simulated, tmp_path / "out", "participant", "-w", work, *FAST)
+    process = program(simulated, tmp_path / "out", "participant", "-v", "-w", work, *FAST)
     wait_for(process, "brain: started")
     time.sleep(0.5)
     (os.killpg if to_all else os.kill)(process.pid, number)

@@ -1,11 +1,21 @@
 from qsmprep.protocol import ALGORITHMS, Protocol
 from qsmprep.reports.methods_text import methods_text
 
+LABELS = {
+    "Name": "OASIS",
+    "License": "CC-BY",
+    "References": "https://doi.org/10.3389/fnins.2012.00171",
+    "Source": "/atlas",
+}
 
-def text_of(*changes):
-    protocol = Protocol.read("consensus", ["segmentation.atlas=OASIS", *changes])
-    digest = protocol.digest()
-    return methods_text(protocol.stages, ALGORITHMS, name="consensus", digest=digest), protocol
+
+def text_of(*changes, labels=LABELS):
+    atlas = "OASIS" if labels else "none"
+    protocol = Protocol.read("consensus", [f"segmentation.atlas={atlas}", *changes])
+    text = methods_text(
+        protocol.stages, ALGORITHMS, name="consensus", digest=protocol.digest(), labels=labels
+    )
+    return text, protocol
 
 
 def test_every_setting_stands_in_the_text():
@@ -32,3 +42,17 @@ def test_the_second_step_for_deep_nuclei_is_told_if_it_was_taken():
         "times 300.0/ppm (after Li et al., 2019, doi:10.1016/j.neuroimage.2019.02.016)"
         in (text_of("segmentation.contrast=hybrid", "segmentation.chi_weight=300")[0])
     )
+
+
+def test_the_atlas_is_cited_with_its_licence():
+    text, _ = text_of()
+    assert "OASIS, licence CC-BY, from /atlas" in text
+    assert "atlas OASIS: https://doi.org/10.3389/fnins.2012.00171" in text
+
+
+def test_what_was_not_used_is_not_told_of():
+    text, _ = text_of("masking.method=precomputed", labels=None)
+    assert "Masks of the brain were given" in text
+    assert "Regions: none were asked for" in text
+    for unused in ("bet", "N4", "SyN", "antspyx", "Template", "fusion"):
+        assert unused not in text

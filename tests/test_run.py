@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from qsmprep.bids.derivatives import sidecar_path
 from qsmprep.bids.outcome import expected_of
 from qsmprep.methods.referencing import REFERENCES
 from qsmprep.protocol import Protocol
+from qsmprep.provenance import code_digest
 from qsmprep.simulate import cli as simulate_cli
 from qsmprep.workflows.sharing import MARK
 
@@ -49,10 +51,29 @@ def test_progress_is_told_once_in_plain_words_and_kept(maps):
         for line in steps
     )
     assert any("inversion: invert: done after" in line for line in steps)
-    assert len(lines) - len(steps) <= 4  # head, plan, number of steps, outcome
+    assert len(lines) - len(steps) <= 7  # head (3), plan, computed, number of steps, outcome
     (log,) = (maps.out / "logs").glob("qsmprep_*.log")
     assert log.read_text() == maps.stderr
     assert maps.stdout == ""
+
+
+def test_the_log_says_which_program_ran_where_by_which_command(maps, simulated):
+    (log,) = (maps.out / "logs").glob("qsmprep_*.log")
+    told = log.read_text()
+    command = re.search(r"command: (.*)", told)[1]
+    options = cli.parser().parse_args(shlex.split(command)[1:])
+    assert (options.bids_dir, options.output_dir) == (simulated, maps.out)
+    assert f"qsmprep {code_digest()}, protocol " in told
+    assert re.search(r"on \S+, 2 processes of 1 threads, \d+ MB, cpu; work folder ", told)
+
+
+def test_the_methods_section_is_written_without_computing(simulated, maps, tmp_path, capsys):
+    call = [str(simulated), str(tmp_path), "participant", "--atlas", "none"]
+    assert cli.main([*call, "--boilerplate-only", "--skip-bids-validation"]) == 0
+    assert capsys.readouterr().out.strip() == str(tmp_path / "CITATION.md")
+    assert [path.name for path in tmp_path.iterdir()] == ["CITATION.md"]
+    # The same as a run writes.
+    assert (tmp_path / "CITATION.md").read_text() == (maps.out / "CITATION.md").read_text()
 
 
 def test_a_second_run_recomputes_nothing_and_brings_back_what_was_deleted(

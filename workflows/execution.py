@@ -9,7 +9,6 @@ import os
 from pathlib import Path
 import re
 import shutil
-import time
 
 from nipype import config
 from nipype.pipeline import engine as pe
@@ -18,7 +17,7 @@ from nipype.pipeline import plugins
 from qsmprep.errors import RequestError
 from qsmprep.resources import Resources
 from qsmprep.workflows.pool import Pool, hush
-from qsmprep.workflows.sharing import MARK
+from qsmprep.workflows.progress import Progress, readable
 
 SENTENCE = re.compile(r"^\s*qsmprep\.errors\.\w+: (?P<text>.+)$", re.MULTILINE)
 LAST_ERROR = re.compile(r"^\s*(?P<text>\w[\w.]*(?:Error|Exception)\b.*)$", re.MULTILINE)
@@ -55,7 +54,7 @@ def execute(
     crashes
         For every sub-graph in which something failed, one sentence per failure.
     """
-    progress = Progress(names)
+    progress = Progress(names, workflow)
     before = set(crash_dir.glob("crash-*"))
     given = dict(plugin.get("plugin_args", {}))  # type: ignore[call-overload]
     runner = plugin.get("plugin", "MultiProc")
@@ -63,7 +62,8 @@ def execute(
     if runner == "MultiProc":
         runner = Pool(plugin_args=_local_arguments(resources) | arguments)
     try:
-        workflow.run(plugin=runner, plugin_args=arguments)
+        with progress.shown():
+            workflow.run(plugin=runner, plugin_args=arguments)
     except Exception:
         crashes = _read_crashes(sorted(set(crash_dir.glob("crash-*")) - before))
         if not crashes:
@@ -137,63 +137,6 @@ def _local_arguments(resources: Resources) -> dict[str, object]:
         "memory_gb": resources.mem_mb / 1024,
         "raise_insufficient": False,
     }
-
-
-class Progress:
-    """
-    Tells of every step that starts, ends or fails, in a line of its own.
-
-    Parameters
-    ----------
-    names
-        What to call each sub-graph.
-    """
-
-    QUIET = frozenset({"carried", "facts", "template_route", "keep", "keep_regions"})
-    """Steps of no interest to a person."""
-
-    def __init__(self, names: Mapping[str, str]):
-        self.names = names
-        self.started: dict[str, float] = {}
-        self.ended: dict[str, str] = {}
-
-    def __call__(self, node, status: str) -> None:
-        """Take note of what nipype tells about a node."""
-        part, *steps = node.fullname.split(".")[1:] or [""]
-        if not steps or MARK.sub("", steps[-1]) in self.QUIET or node.fullname in self.ended:
-            return
-        name = f"{self.names.get(part, part)}  {readable(steps)}"
-        if status == "start":
-            self.started[node.fullname] = time.monotonic()
-            log.info("%s: started", name)
-        elif node.fullname in self.started:
-            seconds = time.monotonic() - self.started[node.fullname]
-            self.ended[node.fullname] = word = "FAILED" if status == "exception" else "done"
-            log.info("%s: %s after %s", name, word, duration(seconds))
-        else:  # its result lies in the work folder
-            self.ended[node.fullname] = "kept"
-
-    def __str__(self) -> str:
-        """Return how many steps ended in which way."""
-        counts = {word: list(self.ended.values()).count(word) for word in ("done", "FAILED")}
-        kept = list(self.ended.values()).count("kept")
-        text = f"{counts['done']} steps done, {kept} kept from an earlier run"
-        return text + (f", {counts['FAILED']} failed" if counts["FAILED"] else "")
-
-
-def readable(steps: list[str]) -> str:
-    """Return a step of the graph in words, ``inversion_wf.invert`` as ``inversion: invert``."""
-    plain = [MARK.sub("", step).removesuffix("_wf") for step in steps]
-    words = [step.strip("_").replace("_", " ") for step in plain]
-    return ": ".join(words)
-
-
-def duration(seconds: float) -> str:
-    """Return a time that has passed as a person would say it."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s"
 
 
 def _read_crashes(paths: list[Path]) -> dict[str, list[str]]:

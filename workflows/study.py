@@ -145,13 +145,4 @@ def _known(study: Study, acquisition: Acquisition) -> dict[str, object]:
 
 def _known_atlas(study: Study) -> dict[str, object]:
     """Return what sidecars tell of the atlas."""
-    atlas = study.atlas
-    if atlas is None:
-        return {}
-    told = {
-        "Name": atlas.name,
-        "License": atlas.license,
-        "References": atlas.reference,
-        "Source": atlas.source,
-    }
-    return {"Atlas": {key: value for key, value in told.items() if value}}
+    return {"Atlas": study.atlas.credits} if study.atlas else {}

@@ -78,6 +78,17 @@ class Atlas:
     digest: str
     source: str = ""
 
+    @property
+    def credits(self) -> dict[str, str]:
+        """What outputs tell of it: name, licence, what to cite and where it comes from."""
+        told = {
+            "Name": self.name,
+            "License": self.license,
+            "References": self.reference,
+            "Source": self.source,
+        }
+        return {key: value for key, value in told.items() if value}
+
 
 def read_atlas(folder: str | Path) -> Atlas:
     """

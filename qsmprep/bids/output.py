@@ -132,8 +132,8 @@ def write_dataset_description(
         "Version": qsmprep.__version__,
         "Protocol": {"Name": protocol_name, "Digest": protocol_digest},
     }
-    if container := _container():
-        made_by["Container"] = container
+    if image := container():
+        made_by["Container"] = image
     return write_json(
         out / "dataset_description.json",
         {
@@ -148,7 +148,7 @@ def write_dataset_description(
     )
 
 
-def _container() -> dict[str, str]:
+def container() -> dict[str, str]:
     """Return the image we run in: the Dockerfile sets QSMPREP_IMAGE, Apptainer the others."""
     for name in ("APPTAINER_CONTAINER", "SINGULARITY_CONTAINER"):
         if value := os.environ.get(name):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
+import platform
 
 import qsmprep
 from qsmprep.reports.docstrings import describe
@@ -13,22 +14,27 @@ STEPS = {
     "offset": "The receive phase was removed from all echoes",
     "unwrapping": "Phase was unwrapped",
     "field": "The echoes were joined into one field map",
-    "relaxometry": "R2* was fitted to the magnitudes",
+    "relaxometry": "R2* was fitted to the magnitudes of two echoes or more",
     "background": "The field of sources outside the brain was removed",
     "inversion": "Susceptibility was computed from the local field",
 }
 """What each stage did, as the start of a sentence."""
 
-OTHERS = {
+GENERAL = {
     "QSM consensus": "10.1002/mrm.30006",
-    "N4 bias correction": "10.1109/TMI.2010.2046908",
-    "symmetric normalisation (ANTs)": "10.1016/j.media.2007.06.004",
     "BIDS": "10.1038/sdata.2016.44",
     "nipype": "10.3389/fninf.2011.00013",
 }
-"""What every run with regions rests on."""
+"""What every run rests on."""
 
-LIBRARIES = ("antspyx", "nibabel", "nilearn", "nipype", "numpy", "pybids", "scipy")
+ANATOMICAL = {
+    "N4 bias correction": "10.1109/TMI.2010.2046908",
+    "symmetric normalisation (ANTs)": "10.1016/j.media.2007.06.004",
+}
+"""What regions rest on besides."""
+
+LIBRARIES = ("nibabel", "nipype", "numba", "numpy", "pybids", "scipy")
+ANATOMICAL_LIBRARIES = ("antspyx", "nilearn", "pandas")
 
 
 def methods_text(
@@ -37,6 +43,8 @@ def methods_text(
     *,
     name: str,
     digest: str,
+    labels: Mapping[str, str] | None,
+    container: str = "",
 ) -> str:
     """
     Return the methods section as Markdown: every step with its parameters and its paper.
@@ -49,6 +57,11 @@ def methods_text(
         What the methods named there are; their documentation names the papers.
     name, digest
         Of the protocol.
+    labels
+        Where regions come from: ``Name``, and what is known of ``License``, ``References`` and
+        ``Source``; None for maps without regions.
+    container
+        Image it ran in, if any.
     """
     lines = [
         "# Methods",
@@ -57,38 +70,72 @@ def methods_text(
         "Every number that was set, default or not, is given.",
         "",
     ]
-    for stage, sentence in STEPS.items():
-        settings = dict(stages[stage])
-        method = str(settings.pop("method"))
-        lines.append(
-            f"- {sentence} by {_cite(method, algorithms[stage][method])}{_list(settings)}."
-        )
+    lines += [_step(stage, stages[stage], algorithms[stage]) for stage in STEPS]
     lines += [
         f"- Sign of the phase: {stages['phase']['sign']} (`auto`: decided by the "
         "susceptibility of deep tissue; the sidecars tell how).",
         "- Brain joined with the coherence of its phase: "
         f"{stages['trust']['phase_quality']}; two passes: {_passes(stages['trust'])}.",
-        f"- Zero of the susceptibility map: {_reference(stages['referencing'])}; tables give all "
-        "references. Susceptibility of a reference may change with disease.",
+        f"- Zero of the susceptibility map: {_reference(stages['referencing'])}; "
+        f"{'tables give all references. ' if labels else ''}"
+        "Susceptibility of a reference may change with disease.",
         "- Susceptibility-weighted image (Haacke et al., 2004, doi:10.1002/mrm.20198)"
         f"{_list(stages['swi'])}.",
+        *(_anatomy(stages, labels) if labels else ["- Regions: none were asked for."]),
+        "",
+        "# References",
+        "",
+        *(
+            f"- {what}: https://doi.org/{doi}"
+            for what, doi in _references(stages, algorithms, labels)
+        ),
+        *(_atlas_paper(labels) if labels else []),
+        "",
+        "# Software",
+        "",
+        _software(labels, container),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _step(stage: str, settings: Mapping[str, object], methods: Mapping[str, Callable]) -> str:
+    """Return what one stage did, with the paper of its method and all that was set."""
+    others = dict(settings)
+    method = str(others.pop("method"))
+    if (stage, method) == ("masking", "precomputed"):
+        return "- Masks of the brain were given."
+    return f"- {STEPS[stage]} by {_cite(method, methods[method])}{_list(others)}."
+
+
+def _anatomy(stages: Mapping[str, Mapping[str, object]], labels: Mapping[str, str]) -> list[str]:
+    """Return what was done with the T1w image and with regions."""
+    return [
         f"- Template: {stages['normalisation']['template']}, to which the T1w image was aligned "
         f"at {stages['normalisation']['spacing']} mm by SyN (Avants et al., 2008, "
         "doi:10.1016/j.media.2007.06.004); maps of the echoes were interpolated once.",
         f"- Regions: {_labels(stages['segmentation'])}; the T1w image was aligned "
         "to the magnitude by six degrees of freedom, labels were interpolated once for each.",
+        f"- Labels: {_credits(labels)}.",
         "- Voxels that a region's mean rests on: in the brain and of trusted phase; rules"
         f"{_list(stages['regions'])} (mm, ppm; partial volume in cortex only).",
-        "",
-        "# References",
-        "",
-        *(f"- {what}: https://doi.org/{doi}" for what, doi in _references(stages, algorithms)),
-        "",
-        "# Software",
-        "",
-        ", ".join(f"{library} {version(library)}" for library in LIBRARIES) + ".",
     ]
-    return "\n".join(lines) + "\n"
+
+
+def _credits(labels: Mapping[str, str]) -> str:
+    parts = {"licence": "License", "from": "Source"}
+    told = [f"{word} {labels[key]}" for word, key in parts.items() if key in labels]
+    return ", ".join([labels["Name"], *told])
+
+
+def _atlas_paper(labels: Mapping[str, str]) -> list[str]:
+    papers = labels.get("References")
+    return [f"- atlas {labels['Name']}: {papers}"] if papers else []
+
+
+def _software(labels: Mapping[str, str] | None, container: str) -> str:
+    names = sorted([*LIBRARIES, *(ANATOMICAL_LIBRARIES if labels else ())])
+    told = [f"Python {platform.python_version()}", *(f"{name} {version(name)}" for name in names)]
+    return ", ".join(told) + (f"; container {container}." if container else ".")
 
 
 def _labels(settings: Mapping[str, object]) -> str:
@@ -137,10 +184,10 @@ def _list(settings: Mapping[str, object]) -> str:
     return f" with {pairs}" if pairs else ""
 
 
-def _references(stages, algorithms) -> list[tuple[str, str]]:
+def _references(stages, algorithms, labels) -> list[tuple[str, str]]:
     """Return what to cite: the papers of the methods used, then what every run rests on."""
     found = []
     for stage in STEPS:
         method = stages[stage]["method"]
         found += [(method, paper.doi) for paper in describe(algorithms[stage][method]).papers]
-    return [*found, *OTHERS.items()]
+    return [*found, *GENERAL.items(), *(ANATOMICAL.items() if labels else ())]
