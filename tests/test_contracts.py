@@ -26,7 +26,7 @@ ATLAS = Atlas(
     digest="0" * 12,
 )
 EXAMPLES = {
-    "init_acquisition_quality_wf": {"checked": {}, "te": TE},
+    "init_acquisition_quality_wf": {"checked": {}},
     "init_anatomy_wf": {"seed": 1},
     "init_background_wf": {"stage": PROTOCOL.background},
     "init_coregistration_wf": {"seed": 1},

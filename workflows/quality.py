@@ -16,7 +16,6 @@ from qsmprep.workflows.study import Study, acquisition_sink
 def init_acquisition_quality_wf(
     *,
     checked: dict[str, dict[str, object]],
-    te: tuple[float, ...],
     name: str = "acquisition_quality_wf",
 ) -> pe.Workflow:
     """
@@ -26,8 +25,6 @@ def init_acquisition_quality_wf(
     ----------
     checked
         Figures from sidecars and headers.
-    te
-        Echo times, s.
     name
         Name of the workflow.
 
@@ -53,7 +50,7 @@ def init_acquisition_quality_wf(
     """
     inputs = ["phase", "magnitude", "brain_mask", "trusted_mask", "field_hz", "facts"]
     workflow, inputnode, outputnode = open_graph(name, inputs, ["quality"])
-    check = pe.Node(CheckAcquisition(checked=checked, n_echoes=len(te)), name="check")
+    check = pe.Node(CheckAcquisition(checked=checked), name="check")
 
     workflow.connect([
         (inputnode, check, [(port, port) for port in inputs]),
@@ -172,7 +169,7 @@ def connect_quality(workflow: pe.Workflow, study: Study, acquisition: Acquisitio
     """Judge acquisition and maps, and save either as soon as it can be told."""
     te = acquisition.echo_times
     figures = check_acquisition(acquisition)["figures"]
-    checked = init_acquisition_quality_wf(checked=figures, te=te)
+    checked = init_acquisition_quality_wf(checked=figures)
     maps = init_quality_wf(te=te)
     echoes, masking, field, background, referencing, facts = (
         workflow.get_node(name)

@@ -43,7 +43,6 @@ class _QualityOutputSpec(TraitedSpec):
 
 class _CheckAcquisitionInputSpec(BaseInterfaceInputSpec):
     checked = traits.Dict(mandatory=True, desc="figures from sidecars and headers")
-    n_echoes = traits.Int(mandatory=True, desc="number of echoes")
     phase = File(exists=True, mandatory=True, desc="phase of every echo as read, rad, wrapped")
     magnitude = File(exists=True, mandatory=True, desc="magnitude of every echo")
     brain_mask = File(exists=True, mandatory=True, desc="brain")
