@@ -1,5 +1,5 @@
 """
-The page of a cohort of 500 participants with two sessions each: how long it takes, how large it is.
+The page of a cohort of 500 participants with two sessions each: time to make it, size, opening.
 
 Makes an output folder with tables, quality figures and small maps as a study would leave them,
 with planted gaps, outliers and failures, runs ``qsmprep ... group`` on it, and opens the page in
@@ -137,11 +137,36 @@ def figures(about: str, random) -> dict[str, object]:
 
 def region_rows(name: str, session: int, random, shift: float) -> str:
     """Return a table of regions as text."""
-    columns = (
-        "participant_id session_id acquisition run atlas index name hemisphere map reference units "
-        "n_label n_outside_mask n_untrusted n_eroded n_partial_volume n_vessel n_voxels "
-        "volume_mm3 coverage mean std median p05 p95 mad sem flag"
-    ).split()
+    columns = [
+        "participant_id",
+        "session_id",
+        "acquisition",
+        "run",
+        "atlas",
+        "index",
+        "name",
+        "hemisphere",
+        "map",
+        "reference",
+        "units",
+        "n_label",
+        "n_outside_mask",
+        "n_untrusted",
+        "n_eroded",
+        "n_partial_volume",
+        "n_vessel",
+        "n_voxels",
+        "volume_mm3",
+        "coverage",
+        "mean",
+        "std",
+        "median",
+        "p05",
+        "p95",
+        "mad",
+        "sem",
+        "flag",
+    ]
     lines = ["\t".join(columns)]
     for index, region in enumerate([*REGION_COLOURS, *OTHERS, "whole-brain"]):
         flag = "low coverage" if random.random() < 0.01 else "n/a"

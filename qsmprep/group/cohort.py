@@ -12,10 +12,10 @@ from qsmprep.bids.quality import FILES, flatten_quality
 from qsmprep.bids.status import StatusRow
 from qsmprep.bids.windows import read_windows
 from qsmprep.group.mosaic import draw_mosaic
-from qsmprep.reports.outliers import list_outliers, robust_z
 from qsmprep.group.outputs import Identity, Outputs
 from qsmprep.group.people import read_people
 from qsmprep.reports.cohort import Cohort, Figure
+from qsmprep.reports.outliers import list_outliers, robust_z
 from qsmprep.reports.pages import IDENTITY, MISSING, distinct, read_json
 from qsmprep.reports.regions import bilateral, reference_of, select
 
@@ -64,11 +64,13 @@ def gather(
         site=[known.site[who] for who in identities],
         group=[known.group.get(who, "") for who in identities],
         verdict=[str(flatten_quality(each)["verdict"]) for each in said],
-        reasons=[_reasons(each) for each in said],
+        reasons=pd.Series([_reasons(each) for each in said], dtype=object),
         page=[_page(out_dir, outputs.get(who), who) for who in identities],
         picture=[_beside(pictures.get(who)) for who in identities],
         no_picture=[without.get(who, "there is no Chimap") for who in identities],
-        outputs=[[*outputs[who].files] if who in outputs else [] for who in identities],
+        outputs=pd.Series(
+            [[*outputs[who].files] if who in outputs else [] for who in identities], dtype=object
+        ),
     )
     values, verdicts, figures = _figures(said)
     numbers = values.select_dtypes("number")
@@ -187,8 +189,8 @@ def _shown(
     atlas = str(used.index[0]) if len(used) else MISSING
     if others := [f"{name} ({count})" for name, count in used.iloc[1:].items()]:
         notes.append(
-            f"Regions of several atlases are in this folder. The page shows {atlas} ({used.iloc[0]} "
-            f"acquisitions); regions.tsv also has those of {', '.join(others)}."
+            f"Regions of several atlases are in this folder. The page shows {atlas} "
+            f"({used.iloc[0]} acquisitions); regions.tsv also has those of {', '.join(others)}."
         )
     sidecars = [read_json(one.files.get("Chimap.json")) for one in outputs.values()]
     told = [sidecar.get("Reference") for sidecar in sidecars]

@@ -107,7 +107,7 @@ def _column(table: pd.DataFrame | None, wanted: tuple[str, ...]) -> tuple[dict[s
             told = table.drop_duplicates("participant_id").set_index("participant_id")
             values = told[names[column]].dropna().str.strip()
             if len(values := values[values != ""]):
-                return values.to_dict(), names[column]
+                return {str(who): str(value) for who, value in values.items()}, names[column]
     return {}, ""
 
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 import math
 
 from markupsafe import Markup, escape
-import pandas as pd
 
 from qsmprep.methods.regions import WHOLE_BRAIN
 from qsmprep.reports.cohort import Cohort
@@ -79,7 +78,7 @@ def _cells(cohort: Cohort, names: list[str]) -> Iterator[Markup]:
             ]
         )
     for cells in zip(*columns, strict=True):
-        yield Markup("".join(cells))  # noqa: S704 - text was escaped in each cell
+        yield Markup("".join(cells))
 
 
 def _cell(value: object, verdict: object, z: float, number: str) -> str:
@@ -116,7 +115,7 @@ def site_charts(cohort: Cohort) -> list[dict]:
         unit = f" ({figure.unit})" if figure.unit else ""
         words = title(name, figure.unit)
         chart = strip_chart(
-            {site: values[rows].to_numpy() for site, rows in sites},
+            {site: values[rows].tolist() for site, rows in sites},
             axis=f"{words}{unit}",
             alt=f"{words}, a dot per acquisition and a row per site; the table below has the "
             "numbers",
@@ -156,7 +155,7 @@ def regional_charts(cohort: Cohort) -> list[dict]:
         {
             "title": name.replace("-", " "),
             "svg": strip_chart(
-                {part: cohort.region_means.loc[rows, name].to_numpy() for part, rows in parts},
+                {part: cohort.region_means[name][rows].tolist() for part, rows in parts},
                 axis="χ (ppb)",
                 alt=f"Susceptibility of the {name.replace('-', ' ')}, a dot per acquisition and a "
                 "row per group and site; the table below has the numbers",
@@ -179,7 +178,7 @@ def regional_table(cohort: Cohort) -> list[dict]:
         of_all = [("all", means.index)]
         # Of the lesser regions, a hundred perhaps, the page tells of the whole cohort only.
         for part, index in of_all + (parts if name in leading and len(parts) > 1 else []):
-            values = means.loc[index, name].dropna()
+            values = means[name][index].dropna()
             numbers = (values.mean(), values.std(), values.median(), values.min(), values.max())
             rows.append(
                 {"name": name, "part": part, "count": len(values),
@@ -217,6 +216,6 @@ def missing_matrix(cohort: Cohort) -> tuple[list[str], list[int], list[list[str]
 
 
 def _mark(mean: float, flag: str) -> str:
-    if pd.isna(mean):
+    if math.isnan(mean):
         return "no"
     return "yes" if flag in ("", MISSING) else flag

@@ -58,7 +58,7 @@ def _z(values: pd.DataFrame) -> pd.DataFrame:
     scale = _MAD_TO_SD * away.abs().median()
     scale = scale.where(scale > 0, _MEAN_DEVIATION_TO_SD * away.abs().mean())
     # Rounding of equal numbers is no spread.
-    usable = (scale > 1e-9 * values.abs().max()) & (values.notna().sum() >= FEWEST)
+    usable = (scale > 1e-9 * values.abs().max()) & (values.count() >= FEWEST)
     return away / scale.where(usable)
 
 
@@ -73,17 +73,17 @@ def list_outliers(values: pd.DataFrame, site: pd.Series, z: pd.DataFrame) -> pd.
     z
         What it returned.
     """
-    counts = values.notna().groupby(site.to_numpy()).transform("sum")
-    rows, columns = np.nonzero((z.abs() > LIMIT).to_numpy())
+    counts = values.notna().groupby(site.to_numpy()).transform("sum").to_numpy()
+    numbers, away = values.to_numpy(dtype=float), z.to_numpy(dtype=float)
     found = [
         {
             "row": values.index[row],
             "figure": values.columns[column],
-            "value": values.iat[row, column],
-            "z": round(float(z.iat[row, column]), 2),
-            "compared_with": "site" if counts.iat[row, column] >= FEWEST else "cohort",
+            "value": numbers[row, column],
+            "z": round(away[row, column], 2),
+            "compared_with": "site" if counts[row, column] >= FEWEST else "cohort",
         }
-        for row, column in zip(rows, columns, strict=True)
+        for row, column in np.argwhere(np.abs(away) > LIMIT)
     ]
     table = pd.DataFrame(found, columns=["row", "figure", "value", "z", "compared_with"])
     return table.sort_values("z", key=lambda column: -column.abs(), ignore_index=True)
