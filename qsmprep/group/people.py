@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+import csv
 from dataclasses import dataclass
 import json
 from pathlib import Path
@@ -90,7 +91,8 @@ def _read_table(paths: list[Path]) -> tuple[pd.DataFrame | None, list[str]]:
         return None, ["There is no participants.tsv: groups are not known."]
     try:
         table = pd.read_csv(path, sep="\t", dtype=str, na_values=["n/a"], keep_default_na=False,
-                            encoding="utf-8-sig", index_col=False)  # fmt: skip
+                            encoding="utf-8-sig", index_col=False,
+                            quoting=csv.QUOTE_NONE)  # fmt: skip
     except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
         return None, [f"participants.tsv cannot be read ({error}): groups are not known."]
     if "participant_id" not in table:
