@@ -71,7 +71,7 @@ def test_quality_is_one_row_per_acquisition():
     assert join_quality({"sub-01": said}).to_dict("records") == [
         {
             "acquisition_name": "sub-01", "verdict": "look",
-            "acquisition_verdict": "pass", "maps_verdict": "look",
+            "acquisition_verdict": "pass", "maps_verdict": "look", "regions_verdict": "absent",
             "snr": 20.0, "snr_verdict": "pass", "readout": None, "readout_verdict": "absent",
             "chi_sd_ppb": 90, "chi_sd_ppb_verdict": "look",
         }

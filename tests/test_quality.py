@@ -12,13 +12,9 @@ import pytest
 from runs import load
 from scipy.ndimage import gaussian_filter
 
-from qsmprep.bids.acquisition_check import check_acquisition, describe_check, putamen_r2star
-from qsmprep.bids.dataset import read_plan
 from qsmprep.bids.windows import read_windows
-from qsmprep.errors import InputError
 from qsmprep.geometry import Geometry
-from qsmprep.interfaces.echoes import ReadEchoes
-from qsmprep.methods.echoes.slips import find_slip
+from qsmprep.interfaces.quality import CheckAcquisition, MeasureQuality
 from qsmprep.methods.echoes.wrap import wrap
 from qsmprep.methods.inversion.tkd import tkd
 from qsmprep.methods.quality import (
@@ -29,9 +25,6 @@ from qsmprep.methods.quality import (
     signal_to_noise,
     streaking_index,
 )
-from qsmprep.methods.quality_alignment import dice, offset_mm, similarity
-from qsmprep.methods.quality_phase import clipped_percent, cut_percent, smooth_field_ratio
-from qsmprep.methods.quality_regions import DEEP, measure_regions
 from qsmprep.methods.verdicts import Window, conclude, judge, judge_all, worst
 from qsmprep.units import GAMMA_HZ_PER_T, ppm_to_hz
 
@@ -44,8 +37,8 @@ BALL = ball(SHAPE, GRID.voxel_size, 20)
 @pytest.fixture(scope="module")
 def true(simulated):
     """Return the true maps of the simulated head, as a perfect reconstruction would have them."""
-    kinds = ("Chimap", "desc-local_fieldmap", "desc-total_fieldmap", "desc-brain_mask")
-    chi, local, total, mask = (load(simulated, f"{TRUTH}_{kind}.nii.gz") for kind in kinds)
+    kinds = ("Chimap", "desc-local_fieldmap", "desc-brain_mask")
+    chi, local, mask = (load(simulated, f"{TRUTH}_{kind}.nii.gz") for kind in kinds)
     affine = nb.load(simulated / f"{TRUTH}_Chimap.nii.gz").affine
     brain = mask > 0
     return {
@@ -55,14 +48,12 @@ def true(simulated):
         "local": np.where(brain, local, 0),
         "chi": np.where(brain, chi - chi[brain].mean(), 0).astype("f4"),
         "geometry": Geometry.from_affine(affine),
-        "total": total,
     }
 
 
 def verdicts(true, **planted):
     """Return the verdict on each figure of a map with something wrong in it."""
-    given = {name: value for name, value in true.items() if name != "total"} | planted
-    found = judge_all(measure_quality(**given), read_windows("maps"), {})["figures"]
+    found = judge_all(measure_quality(**true | planted), read_windows("maps"), {})["figures"]
     return {name: figure["verdict"] for name, figure in found.items()}
 
 
@@ -127,6 +118,29 @@ def test_windows_are_nested_and_have_a_source_and_a_remedy(kind):
             assert not set(window.good) & set(window.fair), name
         else:
             assert window.fair[0] <= window.good[0] <= window.good[1] <= window.fair[1], name
+
+
+@pytest.mark.parametrize("kind", ["acquisition", "maps", "regions"])
+def test_every_figure_is_documented_with_its_window_and_source(kind):
+    text = (Path(__file__).parents[1] / "docs/quality.md").read_text(encoding="utf-8")
+    for name, window in read_windows(kind).items():
+        row = next(line for line in text.splitlines() if line.startswith(f"| `{name}` | "))
+        cells = [cell.strip() for cell in row.strip("|").split("|")]
+        ends = [numbers(cell) for cell in cells[3:5]]
+        assert cells[1] == (window.unit or "–"), name
+        assert ends == [numbers(window.good), numbers(window.fair)], name
+        assert cells[5] == (window.source or "–"), name
+
+
+def numbers(window):
+    """Return the ends of a window, as text or as numbers, that are not infinite."""
+    if isinstance(window, str):
+        words = window.removeprefix("≥").replace("–", "").replace("…", ";").split(";")
+    else:
+        words = [word for word in window if word != np.inf]
+        words = words[:1] if len(set(words)) == 1 else words
+    texts = [str(word).strip() for word in words]
+    return [float(t) if t.lstrip("-").replace(".", "").isdigit() else t for t in texts if t]
 
 
 # Figures of maps
@@ -247,30 +261,6 @@ def test_solvers_reference_and_sign_become_figures():
     assert found["phase_sign"]["verdict"] == "fail"
 
 
-# Figures of the acquisition
-
-
-def test_a_filtered_phase_is_told_from_a_whole_one(true):
-    brain, geometry, total = (true[name] for name in ("brain", "geometry", "total"))
-    window = read_windows("acquisition")["smooth_field_ratio"]
-    width = [6 / h for h in geometry.voxel_size]
-    # As scanners do for susceptibility-weighted images: divide by the smoothed complex image.
-    phase = 2 * np.pi * 0.02 * ppm_to_hz(total, 3.0)
-    signal = np.where(brain, np.exp(1j * phase), 0)
-    smooth = gaussian_filter(signal.real, width) + 1j * gaussian_filter(signal.imag, width)
-    for field, verdict in ((phase, "pass"), (np.angle(signal * smooth.conj()), "fail")):
-        ratio = smooth_field_ratio(np.where(brain, field, 0), brain, geometry)
-        assert judge(ratio, window)["verdict"] == verdict
-
-
-@pytest.mark.skipif(DATA is None, reason="no data: set QSMPREP_TEST_DATA")
-def test_a_tissue_field_measured_in_a_brain_counts_as_filtered():
-    folder = DATA / "qsm2016"
-    tissue, mask = (load(folder, f"{name}.nii.gz") for name in ("phs_tissue", "msk"))
-    ratio = smooth_field_ratio(tissue, mask > 0, Geometry((1.0625, 1.0625, 1.0714)))
-    assert judge(ratio, read_windows("acquisition")["smooth_field_ratio"])["verdict"] == "fail"
-
-
 @pytest.mark.skipif(DATA is None, reason="no data: set QSMPREP_TEST_DATA")
 def test_susceptibility_measured_in_a_brain_raises_no_alarm():
     # Of the 2016 challenge, in vivo: from twelve directions of the head.
@@ -292,178 +282,41 @@ def test_susceptibility_measured_in_a_brain_raises_no_alarm():
     assert judge(snr, read_windows("acquisition")["snr"])["verdict"] == "pass"
 
 
-def test_a_brain_cut_by_the_field_of_view_is_measured():
-    assert cut_percent(BALL) == 0
-    assert cut_percent(BALL[:, :, 24:]) == 100
-    # A cap of the ball: its section at 14 of 20 mm has 51 % of the largest area.
-    assert cut_percent(BALL[:, :, : 24 + 15]) == pytest.approx(51, abs=3)
-
-
-def test_clipping_shows_at_the_ends_of_the_range():
-    phase = np.random.default_rng(0).uniform(-np.pi, np.pi, (2, *SHAPE)).astype("f4")
-    assert clipped_percent(phase, BALL) < 0.1
-    clipped = np.clip(phase, -0.95 * np.pi, 0.95 * np.pi)
-    assert clipped_percent(clipped, BALL) == pytest.approx(5, abs=0.5)
-
-
-def test_the_last_echo_is_held_against_t2star_at_the_field():
-    assert [1e3 / putamen_r2star(b0) for b0 in (1.5, 3.0, 7.0)] == pytest.approx(
-        [55.5, 31.5, 16.1]
-    )
-    assert putamen_r2star(1.5) < putamen_r2star(2.0) < putamen_r2star(5.0) < putamen_r2star(9.4)
-
-
-def test_headers_and_sidecars_are_held_against_the_consensus(simulated):
-    (acquisition,) = read_plan(simulated).acquisitions
-    said = check_acquisition(acquisition)
-    assert said["reasons"] == ["look: the longest edge of a voxel is 3 mm, expected 0 to 2.05 mm"]
-    flat = replace(
-        acquisition,
-        metadata={"MRAcquisitionType": "2D", "ImageType": ["ORIGINAL", "M", "NORM"]},
-        echo_times=(0.030,),
-    )
-    found = check_acquisition(flat)["figures"]
-    expected = {
-        "dimensions": "look",
-        "echo_count": "look",
-        "first_echo_ms": "fail",
-        "echo_spacing_ms": "absent",
-        "prescan_normalised": "info",
-        "obliqueness_deg": "info",
-    }
-    assert {name: found[name]["verdict"] for name in expected} == expected
-    assert len(describe_check(flat)) == 4
-
-
-# Slips
-
-
-def echoes():
-    head = make_head(noise=0.02)
-    return 1000 * head.magnitude, head.phase
-
-
-def test_echoes_without_a_slip_pass():
-    magnitude, phase = echoes()
-    assert find_slip(magnitude, phase) is None
-    assert find_slip(magnitude[:1], phase[:1]) is None
-    assert find_slip(magnitude - 20, np.rint(phase / np.pi * 2047) + 2048) is None
-    inside = magnitude[0] > 300
-    assert find_slip(magnitude * inside, phase * inside) is None
-
-
-@pytest.mark.parametrize("coded", [lambda p: p, lambda p: np.rint((p / np.pi + 1) * 2047)])
-def test_swapped_magnitude_and_phase_are_named(coded):
-    magnitude, phase = echoes()
-    slip = find_slip(coded(phase), magnitude)
-    assert slip.fact == "its magnitude looks like phase"
-
-
-@pytest.mark.parametrize(
-    ("part", "spoil", "fact"),
-    [
-        ("magnitude", lambda echoes: 0 * echoes, "its magnitude is 0 everywhere"),
-        ("phase", lambda echoes: 0 * echoes + 2, "its phase is 2 everywhere"),
-        ("phase", lambda e: e[[0, 1, 0, 3]], "its phase in echo 3 is that of echo 1"),
-        ("magnitude", lambda e: e[[0, 0, 2, 3]], "its magnitude in echo 2 is that of echo 1"),
-    ],
-)
-def test_constant_and_repeated_echoes_are_named(part, spoil, fact):
-    given = dict(zip(("magnitude", "phase"), echoes(), strict=True))
-    slip = find_slip(**given | {part: spoil(given[part])})
-    assert (slip.part, slip.fact) == (part, fact)
-
-
-@pytest.mark.parametrize(
-    ("spoil", "sentence"),
-    [
-        (lambda first, second: (second, first), "looks like phase"),
-        (lambda first, second: ([first[0]] * 4, second), "is that of echo 1"),
-        # A map of susceptibility, ppm, under the name of phase.
-        (lambda first, second: (first, [0.02 * phase for phase in second]), "cannot be read"),
-    ],
-)
-def test_a_slip_ends_with_file_fact_and_remedy(tmp_path, spoil, sentence):
+def test_what_stages_found_is_judged_and_kept(tmp_path):
+    head = make_head()
     affine = np.diag([*OBLIQUE.voxel_size, 1])
-    files = []
-    for part, volumes in zip(("mag", "phase"), spoil(*map(list, echoes())), strict=True):
-        names = [tmp_path / f"echo-{n}_part-{part}.nii" for n in range(1, 5)]
-        for name, volume in zip(names, volumes, strict=True):
-            nb.Nifti1Image(volume.astype("f4"), affine).to_filename(name)
-        files.append(list(map(str, names)))
-    with pytest.raises(InputError, match=sentence) as told:
-        ReadEchoes(first=files[0], second=files[1], cartesian=False).run(cwd=str(tmp_path))
-    assert Path(told.value.path).parent == tmp_path
-
-
-# Figures of regions and registrations
-
-
-NORMAL = {"caudate": 44, "putamen": 38, "pallidum": 130, "thalamus": 20, "substantia-nigra": 111}
-
-
-def regions_of(values, **changed):
-    means = {(name, side): float(value) for name, value in values.items() for side in "LRB"}
-    means |= {("cerebral-cortex", "B"): 20.0, ("cerebral-white-matter", "B"): -30.0}
-    means |= {tuple(key.rsplit("_", 1)): value for key, value in changed.items()}
-    tissues = {name: "white" if "white" in name else "grey" for name, _ in means}
-    values, missing = measure_regions(means, dict.fromkeys(means, 1.0), tissues)
-    found = judge_all(values, read_windows("regions"), missing)["figures"]
-    return {name: figure["verdict"] for name, figure in found.items()}
-
-
-def test_the_regions_of_the_phantom_are_in_order():
-    assert set(regions_of(NORMAL).values()) == {"pass"}
-
-
-def test_a_wrong_sign_or_unit_of_regions_is_caught():
-    inverted = {name: -value for name, value in NORMAL.items()}
-    for wrong in (inverted, {name: 1e3 * v for name, v in NORMAL.items()}):
-        assert regions_of(wrong)["pallidum_minus_thalamus_ppb"] == "fail"
-        assert regions_of(wrong)["caudate_minus_thalamus_ppb"] == "fail"
-
-
-def test_regions_are_told_apart_from_an_offset():
-    # The order of regions needs no reference; that of the map is judged by whole_brain_mean_ppb.
-    shifted = {name: value + 500 for name, value in NORMAL.items()}
-    assert regions_of(shifted)["pallidum_minus_putamen_ppb"] == "pass"
-
-
-def test_one_sided_iron_is_seen():
-    assert regions_of(NORMAL, putamen_L=110.0)["left_right_difference_percent"] == "fail"
-
-
-def test_regions_that_dropped_out_are_counted():
-    coverage = {(name, side): 1.0 for name in DEEP for side in "LR"} | {("caudate", "L"): 0.1}
-    values, missing = measure_regions({}, coverage, {})
-    assert values == {"deep_nuclei_coverage": 0.1, "regions_lost_percent": 12.5}
-    assert missing["putamen_minus_thalamus_ppb"] == "putamen and thalamus are not both measured"
-
-
-def test_overlap_is_that_of_dice():
-    other = np.roll(BALL, 10, axis=0)
-    both = (BALL & other).sum()
-    assert dice(BALL, other) == pytest.approx(2 * both / (2 * BALL.sum()))
-    assert dice(BALL, BALL) == 1
-
-
-@pytest.mark.parametrize("shift", [(0, 0, 0), (10, 0, 0), (0, -6, 8)])
-def test_a_misregistration_is_measured_in_mm(shift):
-    # Another contrast, as that of the T1w: dark where the other is bright.
-    anatomy = smooth_noise(SHAPE, 2)
-    other = np.exp(-np.roll(anatomy, shift, (0, 1, 2)))
-    found = offset_mm(anatomy, other, ball(SHAPE, GRID.voxel_size, 12), GRID)
-    assert found == pytest.approx(np.linalg.norm(shift), abs=2)
-    window = read_windows("regions")["t1w_offset_mm"]
-    assert judge(found, window)["verdict"] == ("fail" if any(shift) else "pass")
-
-
-def test_similarity_runs_from_one_to_two():
-    rng = np.random.default_rng(0)
-    one, other = rng.standard_normal((2, *SHAPE))
-    assert similarity(one, one, BALL) == pytest.approx(2)
-    # 30,000 voxels in 1024 bins leave a little by chance.
-    assert similarity(one, other, BALL) == pytest.approx(1, abs=0.01)
+    arrays = {
+        "phase": np.moveaxis(head.phase, 0, -1),
+        "magnitude": np.moveaxis(head.magnitude, 0, -1),
+        "field_hz": ppm_to_hz(head.total, head.b0),
+        "noise": np.full(head.mask.shape, 0.1, "f4"),
+        "local": head.local,
+        "chi": head.chi,
+        "brain_mask": head.mask.astype("f4"),
+        "trusted_mask": head.mask.astype("f4"),
+    }
+    files = {name: str(tmp_path / f"{name}.nii") for name in arrays}
+    for name, array in arrays.items():
+        nb.Nifti1Image(array.astype("f4"), affine).to_filename(files[name])
+    facts = [
+        {"PhaseCoding": "radians, header slope ignored"},
+        {"BipolarReadout": {"bipolar": True}, "OpenFringes": {"lines": 2, "voxels": 90}},
+        {"InversionConvergence": {"iterations": 9, "residual": 0.5, "converged": False}},
+    ]
+    maps = MeasureQuality(**files, te=list(TE), facts=facts).run(cwd=str(tmp_path))
+    said = json.loads(Path(maps.outputs.quality).read_text())
+    assert said["figures"]["inversion_solver"]["verdict"] == "look"
+    assert said["figures"]["background_solver"]["reason"].endswith("the method does not iterate")
+    assert said["facts"]["OpenFringes"] == {"lines": 2, "voxels": 90}
+    parts = ("phase", "magnitude", "field_hz", "brain_mask", "trusted_mask")
+    known = {"parts": judge("mag and phase", read_windows("acquisition")["parts"])}
+    acquired = CheckAcquisition(
+        **{name: files[name] for name in parts}, checked=known, facts=facts
+    ).run(cwd=str(tmp_path))
+    figures = json.loads(Path(acquired.outputs.quality).read_text())["figures"]
+    assert figures["parts"]["value"] == "mag and phase"
+    for name in ("readout", "open_fringes", "phase_scaling"):
+        assert figures[name]["verdict"] == "look", name
 
 
 # Whole runs
