@@ -76,7 +76,7 @@ def gather(
     numbers = values.select_dtypes("number")
     shown, atlas, reference, notes = _shown(regions, outputs)
     means = _means(shown, reference, identities)
-    if missing := sum(not any("figures" in part for part in each.values()) for each in said):
+    if missing := sum(not each for each in said):
         notes.append(
             f"{missing} of {len(said)} acquisitions have no quality figures with a verdict: they "
             "failed before, or are of an older version; run the participants again."
@@ -160,7 +160,7 @@ def _figures(
     values, verdicts, figures = [], [], {}
     for said in quality:
         told = {name: (about, figure) for about, part in said.items()
-                for name, figure in part.get("figures", {}).items()}  # fmt: skip
+                for name, figure in part["figures"].items()}  # fmt: skip
         values.append({name: figure["value"] for name, (_, figure) in told.items()})
         verdicts.append({name: figure["verdict"] for name, (_, figure) in told.items()})
         for name, (about, figure) in told.items():

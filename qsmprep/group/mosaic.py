@@ -12,7 +12,7 @@ from matplotlib.image import imsave
 import nibabel as nb
 import numpy as np
 
-from qsmprep.bids.derivatives import replacing
+from qsmprep.files import replacing
 from qsmprep.group.outputs import Identity, Outputs
 from qsmprep.reports.thumbnail import chi_thumbnail
 

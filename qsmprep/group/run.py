@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 import sys
 
-from qsmprep.bids.derivatives import replacing
 from qsmprep.bids.quality import FILES, read_quality
 from qsmprep.bids.status import StatusRow, read_status
 from qsmprep.errors import InputError, RequestError
+from qsmprep.files import replacing
 from qsmprep.group.cohort import gather, outlier_table
 from qsmprep.group.outputs import Identity, Outputs, find_outputs
 from qsmprep.group.tables import join_quality, join_regions
@@ -117,10 +117,11 @@ def _write(
 
 
 def _read(outputs: Outputs) -> dict[str, dict]:
-    """Return what the files of quality of an acquisition say."""
+    """Return what the files of quality say, without those of older versions."""
     try:
-        return read_quality(outputs.folder, outputs.stem)
+        said = read_quality(outputs.folder, outputs.stem)
     except ValueError as error:
         path = outputs.folder / f"{outputs.stem}_{FILES['maps']}"
         fact = f"it, or another file of quality beside it, is no JSON ({error})"
         raise InputError(path, fact, "run its participant again") from error
+    return {about: part for about, part in said.items() if "verdict" in part}

@@ -13,6 +13,7 @@ import pandas as pd
 from qsmprep.reports.cohort import Cohort
 from qsmprep.reports.group_tables import (
     missing_matrix,
+    nobody_has,
     quality_tables,
     regional_charts,
     regional_table,
@@ -78,6 +79,7 @@ def write_group_page(output_dir: Path, cohort: Cohort) -> Path:
         regional_charts=regional_charts(cohort),
         regional_table=regional_table(cohort),
         columns=columns,
+        nobody=list(nobody_has(cohort).values()),
         totals=totals,
         matrix=matrix,
         gaps=sum("no" in marks for marks in matrix),

@@ -21,6 +21,10 @@ ABOUT = {
 }
 """Headings of the quality figures, by the file they are of."""
 
+_SPELLING = {
+    "chi": "χ", "csf": "CSF", "sd": "SD", "snr": "SNR", "t1w": "T1w", "t2star": "T2*",
+}  # fmt: skip
+
 
 def three(value: object) -> str:
     """Return a number with three digits that count, and ``n/a`` for what is missing."""
@@ -34,8 +38,9 @@ def three(value: object) -> str:
 
 def title(name: str, unit: str = "") -> str:
     """Return the name of a figure as words, without the unit that ends it."""
-    ending = {"%": "percent", "": ""}.get(unit, unit.lower())
-    return name.removesuffix(f"_{ending}").replace("_", " ")
+    ending = {"%": "percent", "degrees": "deg", "iterations": ""}.get(unit, unit.lower())
+    words = name.removesuffix(f"_{ending}").split("_")
+    return " ".join(_SPELLING.get(word, word) for word in words)
 
 
 def quality_tables(cohort: Cohort) -> list[dict]:
@@ -104,24 +109,25 @@ def _window(ends: tuple[float | None, ...]) -> str:
     return f"≥ {three(low)}" if high is None else f"{three(low)} to {three(high)}"
 
 
-def site_charts(cohort: Cohort) -> list[dict]:
-    """Return the distribution of every judged number that varies, a row per site."""
+def site_charts(cohort: Cohort) -> dict[str, list[dict]]:
+    """Return the distribution of every number that varies, a row per site, by heading."""
     sites = list(cohort.by_site())
-    charts = []
+    charts: dict[str, list[dict]] = {}
     for name in cohort.z.columns:
         values, figure = cohort.values[name].astype(float), cohort.figures[name]
         if values.nunique() < 2:
             continue
-        unit = f" ({figure.unit})" if figure.unit else ""
         words = title(name, figure.unit)
         chart = strip_chart(
             {site: values[rows].tolist() for site, rows in sites},
-            axis=f"{words}{unit}",
+            axis=figure.unit,
             alt=f"{words}, a dot per acquisition and a row per site; the table below has the "
             "numbers",
             window=figure.window,
         )
-        charts.append({"title": words[:1].upper() + words[1:], "what": figure.what, "svg": chart})
+        charts.setdefault(ABOUT[figure.about], []).append(
+            {"title": words, "what": figure.what, "svg": chart}
+        )
     return charts
 
 
@@ -195,6 +201,8 @@ def missing_matrix(cohort: Cohort) -> tuple[list[str], list[int], list[list[str]
     """
     Return columns, how many lack each, and a row of marks per acquisition.
 
+    What nobody has was not asked for, and has no column.
+
     A mark is ``yes``, ``no``, or the flag of a region that was measured with one.
     """
     names = main_regions(cohort.regions)
@@ -205,14 +213,21 @@ def missing_matrix(cohort: Cohort) -> tuple[list[str], list[int], list[list[str]
         (*who, name): _mark(mean, flag)
         for *who, name, mean, flag in chi[columns].itertuples(index=False, name=None)
     }
+    made = {kind: text for kind, text in cohort.kinds.items() if kind not in nobody_has(cohort)}
     rows = []
     for row in cohort.people.to_dict("records"):
         who = tuple(row[key] for key in IDENTITY)
-        kinds = ["yes" if kind in row["outputs"] else "no" for kind in cohort.kinds]
+        kinds = ["yes" if kind in row["outputs"] else "no" for kind in made]
         rows.append([*kinds, *(marks.get((*who, name), "no") for name in names)])
-    headings = [*cohort.kinds.values(), *(name.replace("-", " ") for name in names)]
+    headings = [*made.values(), *(name.replace("-", " ") for name in names)]
     totals = [sum(row[place] == "no" for row in rows) for place in range(len(headings))]
     return headings, totals, rows
+
+
+def nobody_has(cohort: Cohort) -> dict[str, str]:
+    """Return the kinds of output that are nowhere, by the end of their names."""
+    present = {kind for kinds in cohort.people["outputs"] for kind in kinds}
+    return {kind: text for kind, text in cohort.kinds.items() if kind not in present}
 
 
 def _mark(mean: float, flag: str) -> str:
