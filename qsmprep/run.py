@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from enum import IntEnum
 import logging
 import os
 from pathlib import Path
+import platform
 import shutil
 import signal
 import threading
@@ -16,7 +17,6 @@ import time
 
 from qsmprep.bids.atlas import Atlas
 from qsmprep.bids.dataset import read_plan
-from qsmprep.bids.derivatives import atomic_write_text
 from qsmprep.bids.models import Plan
 from qsmprep.bids.needs import with_masks, with_t1w
 from qsmprep.bids.outcome import judge
@@ -25,9 +25,16 @@ from qsmprep.bids.plan import describe, summarise
 from qsmprep.bids.segmentations import with_segmentations
 from qsmprep.bids.status import StatusRow, read_status, skipped_rows, update_status
 from qsmprep.errors import QSMPrepError, RequestError
+from qsmprep.files import atomic_write_text
 from qsmprep.provenance import boilerplate, code_digest, describe_machine, write_head
 from qsmprep.request import Request, resolve
-from qsmprep.scratch import forget, open_scratch, set_environment
+from qsmprep.scratch import (
+    ensure_temporary_folder,
+    forget,
+    open_scratch,
+    room_to_write,
+    set_environment,
+)
 from qsmprep.terminal import TerminalHandler
 
 log = logging.getLogger("qsmprep")
@@ -107,6 +114,7 @@ def run_participants(request: Request) -> int:
         check_plugin(request.plugin)
     _check_memory(request, plan, atlas)
     work_dir = _work_dir(request, plan)
+    ensure_temporary_folder(work_dir)
     write_head(request, atlas)
     with _logging(request.out_dir / "logs", verbose=request.verbose):
         log.info("qsmprep %s, protocol %s", code_digest(), digest)
@@ -221,7 +229,9 @@ def rebuild_reports(request: Request) -> Exit:
         raise RequestError(f"{request.out_dir}: holds no results; run the participants first")
     if unknown := sorted(wanted - participants):
         raise RequestError(f"{request.out_dir}: holds no results of {', '.join(unknown)}")
-    if bugs := _write_pages(request, wanted or participants):
+    with room_to_write(request.out_dir):
+        bugs = _write_pages(request, wanted or participants)
+    if bugs:
         raise bugs[0]
     return Exit.DONE
 
@@ -240,8 +250,9 @@ def _nothing_to_do(request: Request, plan: Plan) -> str:
 def _logging(folder: Path, *, verbose: bool) -> Iterator[None]:
     """Write what the run tells to the terminal, and every step to a file."""
     folder.mkdir(parents=True, exist_ok=True)
-    # The number of the process, because jobs of one study start in the same second.
-    name = f"qsmprep_{time.strftime('%Y%m%d-%H%M%S')}_{os.getpid()}.log"
+    # Jobs of one study start in the same second, on many machines.
+    who = f"{platform.node().partition('.')[0]}-{os.getpid()}"
+    name = f"qsmprep_{time.strftime('%Y%m%d-%H%M%S')}_{who}.log"
     terminal, file = TerminalHandler(), logging.FileHandler(folder / name, encoding="utf-8")
     terminal.setLevel(logging.DEBUG if verbose else logging.INFO)
     handlers = (terminal, file)
@@ -313,6 +324,8 @@ def _execute(
     from qsmprep.workflows.base import Study, build
     from qsmprep.workflows.execution import configure, draw_graph, execute
 
+    names = _parts(plan)
+    _forget_broken(request, work_dir, names)
     logs = request.out_dir / "logs"
     configure(logs, request.stop_on_first_crash)
     if atlas:
@@ -334,8 +347,18 @@ def _execute(
         resources=request.resources,
         crash_dir=logs,
         plugin=request.plugin,
-        names=_parts(plan),
+        names=names,
     )
+
+
+def _forget_broken(request: Request, work_dir: Path, names: Iterable[str]) -> None:
+    """Take nothing for done that a power cut has left half-written."""
+    from qsmprep.workflows.repair import forget_broken_loops, forget_broken_steps
+
+    forget_broken_loops(request.resources.work_dir / "numba")
+    folders = [folder for name in names for folder in work_dir.glob(f"*/{name}")]
+    if count := forget_broken_steps(folders):
+        log.warning("steps that were left half-written, and are done again: %d", count)
 
 
 def _place(

@@ -9,7 +9,6 @@ the closest RAS+ orientation and shown in the neurological convention.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-import os
 from pathlib import Path
 
 import matplotlib as mpl
@@ -18,6 +17,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 import numpy as np
 
+from qsmprep.files import replacing
 from qsmprep.reports.regions import REGION_COLOURS
 from qsmprep.reports.sheet import AXIAL, RAS, Axcodes, Sheet, slice_across, to_ras
 from qsmprep.units import PPB_PER_PPM
@@ -318,18 +318,12 @@ def save_figure(figure: Figure, path: str | Path) -> Path:
     Nobody ever sees half a file. A picture above 600 kB is drawn again with fewer pixels.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     kind = path.suffix.removeprefix(".")
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        # Without a date and random identifiers, equal figures are equal files.
-        with mpl.rc_context({"svg.hashsalt": "qsmprep"}):
-            metadata = {"Date": None} if kind == "svg" else None
-            figure.savefig(part, format=kind, dpi=_DPI, metadata=metadata)
-            excess = part.stat().st_size / _LARGEST
-            if excess > 1:
-                figure.savefig(part, format=kind, dpi=0.95 * _DPI / excess**0.5, metadata=metadata)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    # Without a date and random identifiers, equal figures are equal files.
+    with replacing(path) as part, mpl.rc_context({"svg.hashsalt": "qsmprep"}):
+        metadata = {"Date": None} if kind == "svg" else None
+        figure.savefig(part, format=kind, dpi=_DPI, metadata=metadata)
+        excess = part.stat().st_size / _LARGEST
+        if excess > 1:
+            figure.savefig(part, format=kind, dpi=0.95 * _DPI / excess**0.5, metadata=metadata)
     return path
