@@ -47,6 +47,7 @@ def main() -> None:
     out = options.folder
     if not options.keep:
         make_cohort(out, options.participants, options.sessions)
+    shutil.rmtree(out / "group", ignore_errors=True)
     for what in ("first", "again"):
         start = time.perf_counter()
         cli.main([str(out), str(out), "group"])

@@ -273,6 +273,21 @@ def test_outputs_of_an_older_version_still_give_a_page(two):
     assert "no quality figures with verdicts" in page.part("quality").text
 
 
+def test_tables_alone_are_enough(two):
+    # As a site sends them that keeps everything else.
+    for path in [*two.rglob("*.nii.gz"), *two.rglob("*.html"), *two.rglob("*_Chimap.json")]:
+        path.unlink()
+    (two / "status.tsv").unlink()
+    page = build(two)
+    assert "There is no status.tsv" in notes(page)
+    assert [row[0] for row in page.part("missing").all("table")[0].rows()[1:]] == [
+        "sub-01",
+        "sub-02",
+    ]
+    assert page.part("mosaic").text.count("there is no Chimap") == 2
+    assert page.part("regions").all("svg")
+
+
 def test_broken_quality_is_named(two, capsys):
     (two / "sub-02/anat/sub-02_desc-qc.json").write_text('{"verdict": ')
     assert cli.main([str(two), str(two), "group"]) == 2

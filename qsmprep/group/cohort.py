@@ -55,7 +55,7 @@ def gather(
     quality
         What the files of quality say; see `qsmprep.bids.quality.read_quality`.
     """
-    people = _everybody(status, outputs)
+    people = _everybody(status, outputs, "status.tsv does not know it" if status else MISSING)
     identities = [tuple(row) for row in people[_KEY].itertuples(index=False)]
     known = read_people((bids_dir, out_dir), outputs, identities)
     said = [quality.get(who, {}) for who in identities]
@@ -76,6 +76,8 @@ def gather(
     numbers = values.select_dtypes("number")
     shown, atlas, reference, notes = _shown(regions, outputs)
     means = _means(shown, reference, identities)
+    if not status:
+        notes.insert(0, "There is no status.tsv: who failed or was left out is not known.")
     if missing := sum(not each for each in said):
         notes.append(
             f"{missing} of {len(said)} acquisitions have no quality figures with a verdict: they "
@@ -117,13 +119,15 @@ def outlier_table(cohort: Cohort) -> pd.DataFrame:
     return pd.concat([table for table in tables if len(table)] or tables[:1])[order]
 
 
-def _everybody(status: Sequence[StatusRow], outputs: Mapping[Identity, Outputs]) -> pd.DataFrame:
+def _everybody(
+    status: Sequence[StatusRow], outputs: Mapping[Identity, Outputs], otherwise: str
+) -> pd.DataFrame:
     """Return the rows of ``status.tsv``, and one for all outputs that it does not know."""
     rows = distinct([asdict(row) for row in status])
     named = {tuple(row[key] for key in IDENTITY) for row in rows}
     rows += [
         {**dict(zip(IDENTITY, who, strict=True)), "status": MISSING,
-         "reason": "status.tsv does not know it"}
+         "reason": otherwise}
         for who in outputs
         if who not in named
     ]  # fmt: skip

@@ -63,7 +63,7 @@ def write_group_page(output_dir: Path, cohort: Cohort) -> Path:
         script_hash=f"sha256-{b64encode(sha256(script.encode()).digest()).decode()}",
         generator=generator(output_dir),
         cohort=cohort,
-        counts=[(name, int((people["status"] == name).sum())) for name in reversed(STATUSES)],
+        counts=_counts(people["status"]),
         verdicts=[(n, int((people["verdict"] == n).sum())) for n in reversed(VERDICTS)],
         participants=people["participant_id"].nunique(),
         reasons=_reasons(people),
@@ -103,6 +103,13 @@ _TABLES = (
 
 def _resource(name: str) -> str:
     return files("qsmprep.data").joinpath(name).read_text(encoding="utf-8")
+
+
+def _counts(status: pd.Series) -> list[tuple[str, int]]:
+    """Return how many there are of each status, and of none."""
+    counts = [(name, int((status == name).sum())) for name in reversed(STATUSES)]
+    untold = int((status == MISSING).sum())
+    return [*counts, *([(MISSING, untold)] if untold else [])]
 
 
 def _reasons(people: pd.DataFrame) -> list[dict]:
