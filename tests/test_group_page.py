@@ -273,6 +273,17 @@ def test_outputs_of_an_older_version_still_give_a_page(two):
     assert "no quality figures with verdicts" in page.part("quality").text
 
 
+def test_maps_without_an_atlas_have_a_page_too(two):
+    for path in two.rglob("*_regions.tsv"):
+        path.unlink()
+    (two / "sub-01/anat/sub-01_Chimap.json").write_text("{")  # the rest of it is lost
+    page = build(two)
+    assert "There is no regional table" in page.part("regions").text
+    assert len(page.part("mosaic").all("img")) == 2
+    assert "Nobody has: R2* map, table of regions" in page.part("missing").text
+    assert not read(two, "regions").size
+
+
 def test_tables_alone_are_enough(two):
     # As a site sends them that keeps everything else.
     for path in [*two.rglob("*.nii.gz"), *two.rglob("*.html"), *two.rglob("*_Chimap.json")]:

@@ -16,7 +16,7 @@ from qsmprep.group.outputs import Identity, Outputs
 from qsmprep.group.people import read_people
 from qsmprep.reports.cohort import Cohort, Figure
 from qsmprep.reports.outliers import list_outliers, robust_z
-from qsmprep.reports.pages import IDENTITY, MISSING, distinct, read_json
+from qsmprep.reports.pages import IDENTITY, MISSING, distinct
 from qsmprep.reports.regions import bilateral, reference_of, select
 
 KINDS = {
@@ -196,8 +196,7 @@ def _shown(
             f"Regions of several atlases are in this folder. The page shows {atlas} "
             f"({used.iloc[0]} acquisitions); regions.tsv also has those of {', '.join(others)}."
         )
-    sidecars = [read_json(one.files.get("Chimap.json")) for one in outputs.values()]
-    told = [sidecar.get("Reference") for sidecar in sidecars]
+    told = [one.sidecar().get("Reference") for one in outputs.values()]
     names = [item.get("name") if isinstance(item, dict) else item for item in told]
     written = pd.Series(names, dtype=object).dropna().value_counts()
     regions = regions[regions["atlas"] == atlas]

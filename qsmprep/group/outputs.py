@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+import json
 import os
 from pathlib import Path
 import re
@@ -43,6 +44,14 @@ class Outputs:
     def identity(self) -> Identity:
         """Whom they are of."""
         return tuple(table_labels(split_entities(self.stem)).values())
+
+    def sidecar(self) -> dict:
+        """Return what the sidecar of the map says; nothing where it is missing or broken."""
+        try:
+            content = json.loads(self.files["Chimap.json"].read_text("utf-8"))
+        except (KeyError, OSError, ValueError):
+            return {}
+        return content if isinstance(content, dict) else {}
 
 
 def find_outputs(out_dir: Path) -> dict[Identity, Outputs]:

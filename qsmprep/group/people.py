@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 import csv
 from dataclasses import dataclass
-import json
 from pathlib import Path
 
 import nibabel as nb
@@ -115,7 +114,7 @@ def _column(table: pd.DataFrame | None, wanted: tuple[str, ...]) -> tuple[dict[s
 
 def _acquisition_key(outputs: Outputs | None) -> str:
     """Return how something was acquired as one phrase: equal phrases are one site."""
-    sidecar = _read_json(outputs.files.get("Chimap.json")) if outputs else {}
+    sidecar = outputs.sidecar() if outputs else {}
     if outputs is None or not sidecar:
         return UNTOLD
     names = (sidecar.get(key) for key in ("Manufacturer", "ManufacturersModelName"))
@@ -137,12 +136,3 @@ def _voxel_size(path: Path | None) -> str:
     except (OSError, ValueError, EOFError, nb.filebasedimages.ImageFileError):
         return ""
     return " × ".join(f"{edge:.2f}".rstrip("0").rstrip(".") for edge in zooms)
-
-
-def _read_json(path: Path | None) -> dict:
-    """Return what a sidecar says; nothing where it is broken, which the page of its map shows."""
-    try:
-        content = json.loads(path.read_text("utf-8")) if path else {}
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}

@@ -43,7 +43,7 @@ def run_group(
     Returns
     -------
     status
-        0 if every acquisition has a table, 1 if some have none; these are named.
+        0 if every acquisition is done, 1 if some are not; these are named.
 
     Raises
     ------
@@ -54,23 +54,20 @@ def run_group(
         {f"{prefix}{label.removeprefix(prefix)}" for label in labels}
         for prefix, labels in (("sub-", participants), ("ses-", sessions))
     ]
-    tables = _find(out_dir, "regions.tsv", wanted)
+    tables = [path for path in sorted(out_dir.glob("sub-*/**/anat/*_regions.tsv"))
+              if all(not labels or labels & set(path.parts) for labels in wanted)]  # fmt: skip
     status = [row for row in read_status(out_dir) if _is_wanted(row.identity, wanted)]
-    everything = [
-        path.relative_to(out_dir).parts[:-2] for path in _find(out_dir, "regions.tsv", [])
-    ]
-    known = {part for parts in everything for part in parts}
+    found = find_outputs(out_dir)
+    outputs = {who: one for who, one in found.items() if _is_wanted(who, wanted)}
+    known = {name for who in found for name in who[:2]}
     known |= {name for row in read_status(out_dir) for name in row.identity[:2]}
     if unknown := sorted(set().union(*wanted) - known):
         raise RequestError(f"{out_dir}: holds no results of {', '.join(unknown)}")
-    if not tables:
-        raise RequestError(f"{out_dir}: holds no regional table; run the participants first")
+    if not outputs:
+        raise RequestError(f"{out_dir}: holds no map and no table; run the participants first")
     if dry_run:
         print("\n".join(map(str, tables)))
     else:
-        outputs = {
-            who: one for who, one in find_outputs(out_dir).items() if _is_wanted(who, wanted)
-        }
         page = _write(out_dir, bids_dir, tables, outputs, status)
         print(f"{len(tables)} table{'s' * (len(tables) != 1)} joined; report: {page}")
     without = [row for row in status if row.status != "done"]
@@ -83,15 +80,6 @@ def run_group(
 def _is_wanted(identity: Identity, wanted: list[set[str]]) -> bool:
     pairs = zip(identity[:2], wanted, strict=True)
     return all(not labels or name in labels for name, labels in pairs)
-
-
-def _find(out_dir: Path, ending: str, wanted: list[set[str]]) -> list[Path]:
-    """Return outputs of the participants and sessions that are wanted."""
-    return [
-        path
-        for path in sorted(out_dir.glob(f"sub-*/**/anat/*_{ending}"))
-        if all(not labels or labels & set(path.relative_to(out_dir).parts) for labels in wanted)
-    ]
 
 
 def _write(
