@@ -338,6 +338,8 @@ def test_sessions_runs_and_atlases_are_told_apart(two):
     for session in ("1", "2"):
         write_acquisition(two, 4, session=session)
     update_status(two, [status(4, session=f"ses-{session}") for session in ("1", "2")])
+    for ending in ("space-MNI152_Chimap.json", "space-MNI152_Chimap.nii.gz", "desc-x_mask.json"):
+        (two / f"sub-01/anat/sub-01_{ending}").touch()  # none of these is an acquisition
     other = regions(label(1), 1, atlas="CerebrA", names=("thalamus",))
     other.to_csv(two / "sub-01/anat/sub-01_seg-CerebrA_regions.tsv", sep="\t", index=False)
     page = build(two)

@@ -6,7 +6,7 @@
     const cell = row.cells[at], text = cell.textContent.trim();
     if (cell.dataset.rank) return +cell.dataset.rank;
     if (text === "n/a" || text === "") return null;
-    const number = parseFloat(text.replace("−", "-"));
+    const number = parseFloat(text.replaceAll("−", "-"));
     return isNumber && !Number.isNaN(number) ? number : text;
   };
   const order = (a, b) => {

@@ -12,7 +12,7 @@ from qsmprep.bids.entities import split_entities
 from qsmprep.bids.models import table_labels
 
 _NAME = re.compile(
-    r"(?P<stem>sub-[a-zA-Z0-9+]+(?:_[a-z]+-[a-zA-Z0-9+]+)*?)_(?P<ending>"
+    r"(?P<stem>sub-[a-zA-Z0-9+]+(?:_(?!space-)[a-z]+-[a-zA-Z0-9+]+)*?)_(?P<ending>"
     r"Chimap\.json|Chimap\.nii\.gz|R2starmap\.nii\.gz|space-[^_]+_Chimap\.nii\.gz|"
     r"seg-[^_]+_regions\.tsv|desc-(?:acquisition_|regions_)?qc\.json|desc-chi_figure\.png)"
 )

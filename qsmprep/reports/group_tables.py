@@ -32,7 +32,10 @@ def three(value: object) -> str:
         return value
     if not isinstance(value, int | float) or not math.isfinite(value):
         return MISSING
-    text = f"{value:.0f}" if abs(value) >= 1000 or value == int(value) else f"{value:.3g}"
+    if value == int(value) or abs(value) >= 1000:
+        text = f"{value:.0f}"
+    else:
+        text = f"{value:.3g}" if abs(value) >= 1e-3 else f"{value:.1e}"
     return text.replace("-", "−")
 
 
