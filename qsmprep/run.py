@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from enum import IntEnum
@@ -10,7 +10,6 @@ import logging
 import os
 from pathlib import Path
 import platform
-import shutil
 import signal
 import threading
 import time
@@ -24,6 +23,7 @@ from qsmprep.bids.output import check_output_dir
 from qsmprep.bids.plan import describe, summarise
 from qsmprep.bids.segmentations import with_segmentations
 from qsmprep.bids.status import StatusRow, read_status, skipped_rows, update_status
+from qsmprep.compute import check_memory, compute, open_work_dir, parts_of
 from qsmprep.errors import QSMPrepError, RequestError
 from qsmprep.files import atomic_write_text
 from qsmprep.provenance import boilerplate, code_digest, describe_machine, write_head
@@ -31,7 +31,6 @@ from qsmprep.request import Request, resolve
 from qsmprep.scratch import (
     ensure_temporary_folder,
     forget,
-    open_scratch,
     room_to_write,
     set_environment,
 )
@@ -90,7 +89,7 @@ def dry_run(request: Request) -> Exit:
     print(describe(plan))
     if not plan.acquisitions:
         return Exit.REFUSED
-    _check_memory(request, plan, atlas)
+    check_memory(request, plan, atlas)
     lacking = skipped_rows(plan) or _without_t1w(request, plan)
     return Exit.INCOMPLETE if lacking else Exit.DONE
 
@@ -112,8 +111,8 @@ def run_participants(request: Request) -> int:
         from qsmprep.workflows.execution import check_plugin
 
         check_plugin(request.plugin)
-    _check_memory(request, plan, atlas)
-    work_dir = _work_dir(request, plan)
+    check_memory(request, plan, atlas)
+    work_dir = open_work_dir(request, plan)
     ensure_temporary_folder(work_dir)
     write_head(request, atlas)
     with _logging(request.out_dir / "logs", verbose=request.verbose):
@@ -145,7 +144,7 @@ def _run(request: Request, plan: Plan, atlas: Atlas | None, work_dir: Path) -> i
         if todo.acquisitions and not reason:
             try:
                 with _terminable():
-                    crashes = _execute(request, todo, atlas, work_dir)
+                    crashes = compute(request, todo, atlas, work_dir)
             except KeyboardInterrupt as error:
                 ending = signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT
                 reason = "interrupted; the same command goes on from here"
@@ -217,7 +216,7 @@ def _discard(plan: Plan, rows: list[StatusRow], work_dir: Path) -> None:
     done = [row.status == "done" for row in rows]
     parts: dict[bool, set[str]] = {False: set(), True: set()}
     for acquisition, finished in zip(plan.acquisitions, done, strict=True):
-        parts[finished] |= _parts(plan.only([acquisition])).keys()
+        parts[finished] |= parts_of(plan.only([acquisition])).keys()
     forget(work_dir, parts[True] - parts[False])
 
 
@@ -284,103 +283,6 @@ def _terminable() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, former)
-
-
-def _check_memory(request: Request, plan: Plan, atlas: Atlas | None) -> None:
-    """Refuse to start what cannot end within the memory given; a cluster has its own."""
-    from qsmprep.workflows.cost import check_memory
-
-    if not request.plugin:
-        check_memory(
-            plan.acquisitions,
-            request.protocol,
-            template=request.template,
-            heads=len(atlas.members) if atlas else 0,
-            resources=request.resources,
-        )
-
-
-def _work_dir(request: Request, plan: Plan) -> Path:
-    """Return where intermediate results of exactly this program lie, whatever the protocol."""
-    folder = request.resources.work_dir / f"qsmprep-{code_digest()}"
-    if request.clean_work_dir and (request.participants or request.sessions):
-        forget(folder, _parts(plan))  # jobs of others may be at work
-    elif request.clean_work_dir:
-        shutil.rmtree(folder, ignore_errors=True)
-    return open_scratch(folder)
-
-
-def _parts(plan: Plan) -> dict[str, str]:
-    """Return what to call each part of the graph, by its name there."""
-    parts = [part for a in plan.acquisitions for part in (a, a.t1w) if part is not None]
-    return {part.name_safe: part.key for part in parts}
-
-
-def _execute(
-    request: Request, plan: Plan, atlas: Atlas | None, work_dir: Path
-) -> dict[str, list[str]]:
-    """Run the graph; return what went wrong, by the name of the part it went wrong in."""
-    from qsmprep.interfaces.atlas import prepare_atlas
-    from qsmprep.workflows.base import Study, build
-    from qsmprep.workflows.execution import configure, draw_graph, execute
-
-    names = _parts(plan)
-    _forget_broken(request, work_dir, names)
-    logs = request.out_dir / "logs"
-    configure(logs, request.stop_on_first_crash)
-    if atlas:
-        atlas = prepare_atlas(atlas, work_dir / "atlases")
-    study = Study(
-        request.bids_dir,
-        request.out_dir,
-        request.protocol,
-        atlas,
-        placed=_place(request, plan, atlas, work_dir),
-        device=request.resources.device,
-        template=request.template,
-    )
-    workflow = build(study, plan.acquisitions, work_dir)
-    if request.write_graph:
-        draw_graph(workflow, logs / "graph.svg")
-    return execute(
-        workflow,
-        resources=request.resources,
-        crash_dir=logs,
-        plugin=request.plugin,
-        names=names,
-    )
-
-
-def _forget_broken(request: Request, work_dir: Path, names: Iterable[str]) -> None:
-    """Take nothing for done that a power cut has left half-written."""
-    from qsmprep.workflows.repair import forget_broken_loops, forget_broken_steps
-
-    forget_broken_loops(request.resources.work_dir / "numba")
-    folders = [folder for name in names for folder in work_dir.glob(f"*/{name}")]
-    if count := forget_broken_steps(folders):
-        log.warning("steps that were left half-written, and are done again: %d", count)
-
-
-def _place(
-    request: Request, plan: Plan, atlas: Atlas | None, work_dir: Path
-) -> Mapping[str, Path]:
-    """Return the transforms of the atlas to the template, if the protocol goes that way."""
-    from qsmprep.workflows.atlas import place_atlas
-
-    settings = request.protocol.segmentation
-    needed = atlas and any(acquisition.t1w for acquisition in plan.acquisitions)
-    if not (atlas and needed and settings.route == "template" and len(atlas.members) > 1):
-        return {}
-    return place_atlas(
-        atlas,
-        request.template,
-        seed=settings.seed,
-        spacing=settings.spacing,
-        folder=work_dir / "atlases",
-        resources=request.resources,
-        crash_dir=request.out_dir / "logs",
-        plugin=request.plugin,
-    )
 
 
 def _without_t1w(request: Request, plan: Plan) -> bool:
