@@ -239,7 +239,8 @@ def test_what_data_say_is_escaped(two):
 
 
 def test_without_participants_the_acquisition_tells_the_site(two):
-    write_acquisition(two, 3, Manufacturer="Siemens", ManufacturersModelName="Prisma")
+    scanner = {"Manufacturer": "Siemens", "ManufacturersModelName": "Prisma"}
+    write_acquisition(two, 3, Scanner=scanner)
     update_status(two, [status(3)])
     page = build(two)
     assert "There is no participants.tsv" in notes(page)

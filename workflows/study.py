@@ -131,8 +131,6 @@ def _known(study: Study, acquisition: Acquisition) -> dict[str, object]:
         "MagneticFieldStrength": acquisition.b0,
         "Notes": list(acquisition.notes),
     }
-    scanner = ("Manufacturer", "ManufacturersModelName")
-    known |= {key: acquisition.metadata[key] for key in scanner if key in acquisition.metadata}
     if acquisition.t1w:
         known["T1w"] = bids_uri(acquisition.t1w.path, study.bids_dir)
     if acquisition.brain_mask:

@@ -117,7 +117,9 @@ def _acquisition_key(outputs: Outputs | None) -> str:
     sidecar = outputs.sidecar() if outputs else {}
     if outputs is None or not sidecar:
         return UNTOLD
-    names = (sidecar.get(key) for key in ("Manufacturer", "ManufacturersModelName"))
+    scanner = sidecar.get("Scanner")
+    scanner = scanner if isinstance(scanner, dict) else {}
+    names = (scanner.get(key) for key in ("Manufacturer", "ManufacturersModelName"))
     maker = " ".join(str(name).strip() for name in names if name)
     field = sidecar.get("MagneticFieldStrength")
     parts = [maker, f"{field:.2g} T" if isinstance(field, int | float) else ""]
