@@ -127,6 +127,8 @@ def test_the_planted_outlier_is_marked_in_words_and_listed_and_nothing_else_is(c
     median = pd.Series(here).median()
     mad = (pd.Series(here) - median).abs().median()
     assert found["z"] == pytest.approx((150 - median) / (1.4826 * mad), abs=0.006)
+    told = page.part("participants").all("table")[0].all("tr")[5].text
+    assert "expected 0 to 100 ppb; outliers: chi_sd_ppb" in told
     assert "3.5" in page.part("quality").text  # the rule is stated
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 import csv
 from dataclasses import dataclass
 from pathlib import Path
+import zlib
 
 import nibabel as nb
 import pandas as pd
@@ -135,6 +136,6 @@ def _acquisition_key(outputs: Outputs | None) -> str:
 def _voxel_size(path: Path | None) -> str:
     try:
         zooms = nb.load(path).header.get_zooms()[:3] if path else ()  # type: ignore[attr-defined]
-    except (OSError, ValueError, EOFError, nb.filebasedimages.ImageFileError):
+    except (OSError, ValueError, EOFError, zlib.error, nb.filebasedimages.ImageFileError):
         return ""
     return " × ".join(f"{edge:.2f}".rstrip("0").rstrip(".") for edge in zooms)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from collections.abc import Sequence
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
@@ -36,7 +37,7 @@ VERDICTS = ("fail", "look", "pass", "absent")
 MARKS = {"fail": "✕", "look": "▲", "pass": "✓", "absent": "–"}
 """Beside the word, for those who do not tell its colour."""
 
-_REASONS = 3  # of an acquisition; its participant's page has all
+_MOST = 3  # reasons and outliers of an acquisition; its participant's page and the tables have all
 
 
 def write_group_page(output_dir: Path, cohort: Cohort) -> Path:
@@ -121,31 +122,37 @@ def _reasons(people: pd.DataFrame) -> list[dict]:
 
 def _rows(cohort: Cohort, gaps: list[bool]) -> list[dict]:
     """Return a row per acquisition, with all that the page says of it as a whole."""
-    outliers = [_outliers(cohort, index) for index in range(len(cohort.people))]
     rows = []
     for index, (name, row) in enumerate(
         zip(cohort.labels(), cohort.people.to_dict("records"), strict=True)
     ):
-        why = list(row["reasons"])
-        more = len(why) - _REASONS
-        told = why[:_REASONS] + ([f"and {more} more"] if more > 0 else [])
-        if row["reason"] not in ("", MISSING):
-            told.insert(0, row["reason"])
-        rows.append(
-            row
-            | {
-                "label": name,
-                "rest": name.removeprefix(row["participant_id"]).strip(),
-                "told": told,
-                "outliers": outliers[index],
-                "gaps": gaps[index],
-                "worst": 100 * (row["status"] == "failed")
-                + 10 * (len(VERDICTS) - VERDICTS.index(row["verdict"]))
-                * (row["verdict"] in ("fail", "look"))
-                + min(len(outliers[index]), 9),
-            }
-        )  # fmt: skip
+        outliers = _outliers(cohort, index)
+        told = [row["reason"]] if row["reason"] not in ("", MISSING) else []
+        told += _first(row["reasons"])
+        if outliers:
+            told.append(f"outliers: {', '.join(_first(outliers))}")
+        own = {
+            "label": name,
+            "rest": name.removeprefix(row["participant_id"]).strip(),
+            "told": told,
+            "outliers": len(outliers),
+            "gaps": gaps[index],
+            "worst": _WORST.get(row["status"], 0)
+            + _WORST.get(row["verdict"], 0)
+            + min(len(outliers), 9),
+        }
+        rows.append(row | own)
     return rows
+
+
+_WORST = {"failed": 100, "fail": 40, "look": 20}
+"""What puts a picture in front when the worst come first; outliers count one each."""
+
+
+def _first(words: Sequence[str]) -> list[str]:
+    """Return the first of many, and how many more there are."""
+    more = len(words) - _MOST
+    return [*words[:_MOST], *([f"and {more} more"] if more > 0 else [])]
 
 
 def _outliers(cohort: Cohort, index: int) -> list[str]:
