@@ -261,6 +261,7 @@ def _dispatch(options: argparse.Namespace, command: str) -> int:
 
             return run_group(
                 options.output_dir.absolute(),
+                bids_dir=options.bids_dir.absolute(),
                 participants=options.participant_label,
                 sessions=options.session_label,
                 dry_run=options.dry_run,

@@ -80,7 +80,7 @@ def test_quality_is_one_row_per_acquisition():
 
 def test_without_results_there_is_nothing_to_join(tmp_path, capsys):
     assert group(tmp_path) == 2
-    assert "holds no regional table; run the participants first" in capsys.readouterr().err
+    assert "holds no map and no table; run the participants first" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 

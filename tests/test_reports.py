@@ -10,9 +10,8 @@ import pandas as pd
 import pytest
 
 from qsmprep.reports import figures
-from qsmprep.reports.group import write_group_page
 from qsmprep.reports.participant import FIGURES, write_participant_page
-from qsmprep.reports.regions import cohort_dots, read_regions, region_dots
+from qsmprep.reports.regions import read_regions, region_dots
 
 SHAPE, VOXEL = (24, 30, 16), (1.0, 1.0, 2.5)
 
@@ -346,32 +345,3 @@ def test_dots_stand_at_the_means(tmp_path):
     assert means == [89.5, 94.5, 99.5]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["pallidum"]
     assert "ppb" in axes.get_xlabel()
-    assert cohort_dots(table, "none").axes
-
-
-def test_the_group_page_counts_links_and_shows_gaps(out):
-    participant_page(out, [status("ses-1", "done", "n/a")])
-    rows = [
-        status("ses-1", "done", "n/a"),
-        status("ses-2", "failed", "echo <3> is missing"),
-        status("ses-1", "done", "n/a") | {"participant_id": "sub-02"},
-    ]
-    both = pd.concat([regions(), regions("sub-02", shift=10, names=("pallidum", "caudate"))])
-    path = write_group_page(out, both, pd.DataFrame(rows))
-    assert path == out / "group" / "index.html"
-    page = path.read_text()
-    assert "echo &lt;3&gt; is missing" in page
-    assert re.search(r"<b>2</b><span class=\"badge done\"", page)
-    assert '<a href="../sub-01.html">sub-01</a>' in page
-    assert "../sub-02.html" not in page
-    # Under CSF, the protocol's reference: 94.5 and 104.5 ppb.
-    assert re.search(r"<th>pallidum</th><td class=\"n\">2</td>\s*<td class=\"n\">99.5</td>", page)
-    # sub-01 lacks the caudate, and its second session everything.
-    assert page.count('aria-label="missing"') == 3
-    assert_loads_nothing(page)
-
-
-def test_the_group_page_can_be_made_of_nothing(tmp_path):
-    page = write_group_page(tmp_path, pd.DataFrame(), pd.DataFrame()).read_text()
-    assert "There is no regional table" in page
-    assert_loads_nothing(page)

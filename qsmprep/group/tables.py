@@ -15,7 +15,7 @@ WORDS = "participant_id session_id acquisition run atlas name hemisphere map ref
 
 def join_regions(paths: list[Path]) -> pd.DataFrame:
     """
-    Return the rows of all regional tables, in the order given.
+    Return the rows of all regional tables, in the order given; none where there is no table.
 
     Raises
     ------
@@ -41,6 +41,8 @@ def join_regions(paths: list[Path]) -> pd.DataFrame:
                 path, f"has other columns than {paths[0].name}", "run its participant again"
             )
         tables.append(table)
+    if not tables:
+        return pd.DataFrame(columns=[*WORDS.split(), "index", "mean"])
     joined = pd.concat(tables, ignore_index=True)
     joined["index"] = joined["index"].astype("Int64")
     return joined

@@ -2,35 +2,45 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
+from collections.abc import Sequence
+from hashlib import sha256
+from importlib.resources import files
 from pathlib import Path
 
+from markupsafe import Markup
 import pandas as pd
 
-from qsmprep.methods.regions import WHOLE_BRAIN
-from qsmprep.reports.figures import save_figure
+from qsmprep.reports.cohort import Cohort
+from qsmprep.reports.group_tables import (
+    missing_matrix,
+    nobody_has,
+    quality_tables,
+    regional_charts,
+    regional_table,
+    site_charts,
+    site_table,
+)
+from qsmprep.reports.outliers import LIMIT, RULE
 from qsmprep.reports.pages import (
-    IDENTITY,
     MISSING,
     STATUSES,
-    data_uri,
-    distinct,
     generator,
-    read_json,
     render,
     write_page,
 )
-from qsmprep.reports.regions import (
-    bilateral,
-    cohort_dots,
-    main_regions,
-    reference_of,
-    select,
-)
+from qsmprep.reports.thumbnail import HEIGHT, WIDTH, WINDOW_PPB
 
-_IDENTITY = list(IDENTITY)
+VERDICTS = ("fail", "look", "pass", "absent")
+"""What the quality figures of an acquisition can say, the worst first."""
+
+MARKS = {"fail": "✕", "look": "▲", "pass": "✓", "absent": "–"}
+"""Beside the word, for those who do not tell its colour."""
+
+_MOST = 3  # reasons and outliers of an acquisition; its participant's page and the tables have all
 
 
-def write_group_page(output_dir: Path, regions: pd.DataFrame, status: pd.DataFrame) -> Path:
+def write_group_page(output_dir: Path, cohort: Cohort) -> Path:
     """
     Write ``OUT/group/index.html``, and return its path.
 
@@ -38,118 +48,118 @@ def write_group_page(output_dir: Path, regions: pd.DataFrame, status: pd.DataFra
     ----------
     output_dir
         Output folder of qsmprep.
-    regions
-        Rows of all ``regions.tsv``, as `qsmprep.reports.regions.read_regions` reads them.
-    status
-        Rows of ``status.tsv``: `participant_id session_id acquisition run suffix status reason`.
+    cohort
+        What the page shows.
     """
     output_dir = Path(output_dir)
-    regions = _as_text(regions, "atlas", "name", "hemisphere", "map", "reference", "flag")
-    status = _as_text(status, "suffix", "status", "reason")
-    status = status.assign(
-        acquisition=[row["acquisition"] for row in distinct(status.to_dict("records"))]
-    )
-    preferred = _protocol_references(output_dir)
-    # Regions of different atlases do not mix; the one most used is shown, and named.
-    atlas = next(iter(regions["atlas"].mode()), MISSING)
-    regions = regions[regions["atlas"] == atlas]
-    reference = reference_of(regions, preferred[0] if preferred else None)
-    chi = bilateral(select(regions, "Chimap", reference))
-    picture = ""
-    if len(chi):
-        path = output_dir / "group" / "figures" / "regions_figure.svg"
-        picture = data_uri(save_figure(cohort_dots(regions, reference), path))
-    columns, matrix = _matrix(chi, status)
+    script = _resource("group.js")
+    people = cohort.people
+    columns, totals, matrix = missing_matrix(cohort)
+    rows = _rows(cohort, [any(mark == "no" for mark in marks) for marks in matrix])
     page = render(
         "group.html",
+        style=Markup(_resource("group.css")),
+        script=Markup(script),
+        # Nothing but this script runs, whatever a data set may have smuggled in.
+        script_hash=f"sha256-{b64encode(sha256(script.encode()).digest()).decode()}",
         generator=generator(output_dir),
-        counts=[(name, int((status["status"] == name).sum())) for name in reversed(STATUSES)],
-        reasons=_reasons(status),
-        rows=_rows(output_dir, status),
-        atlas=atlas,
-        reference=reference,
-        references=preferred,
-        picture=picture,
-        means=_means(chi) if picture else [],
+        cohort=cohort,
+        counts=_counts(people["status"]),
+        verdicts=[(n, int((people["verdict"] == n).sum())) for n in reversed(VERDICTS)],
+        participants=people["participant_id"].nunique(),
+        reasons=_reasons(people),
+        marks=MARKS,
+        rows=rows,
+        tile={"width": WIDTH, "height": HEIGHT, "window": WINDOW_PPB},
+        sites=sorted(people["site"].unique(), key=str),
+        groups=sorted(people["group"].unique(), key=str) if cohort.group_source else [],
+        outlier_rule=RULE,
+        quality=quality_tables(cohort),
+        site_charts=site_charts(cohort),
+        site_table=site_table(cohort),
+        regional_charts=regional_charts(cohort),
+        regional_table=regional_table(cohort),
         columns=columns,
+        nobody=list(nobody_has(cohort).values()),
+        totals=totals,
         matrix=matrix,
+        gaps=sum("no" in marks for marks in matrix),
+        ranks=_RANKS,
+        tables=[name for name in _TABLES if (output_dir / name).is_file()],
     )
     return write_page(page, output_dir / "group" / "index.html")
 
 
-def _as_text(table: pd.DataFrame, *columns: str) -> pd.DataFrame:
-    """Return a table whose labels are all text, ``n/a`` where there is none."""
-    columns = (*IDENTITY, *columns)
-    table = table.reindex(columns=table.columns.union(pd.Index(columns), sort=False))
-    return table.assign(
-        **{name: table[name].astype(object).fillna(MISSING).astype(str) for name in columns}
-    )
+_RANKS = {word: rank for words in (STATUSES, VERDICTS) for rank, word in enumerate(words)}
+
+_TABLES = (
+    "group/regions.tsv",
+    "group/qc.tsv",
+    "group/outliers.tsv",
+    "status.tsv",
+    "CITATION.md",
+    "README.md",
+)
 
 
-def _protocol_references(output_dir: Path) -> list[str]:
-    """Return the references that the χ maps of the cohort were written with, most used first."""
-    sidecars = map(read_json, output_dir.glob("sub-*/**/anat/*_Chimap.json"))
-    references = [sidecar.get("Reference") for sidecar in sidecars]
-    names = [item.get("name") if isinstance(item, dict) else item for item in references]
-    return pd.Series(names, dtype=object).dropna().value_counts().index.tolist()
+def _resource(name: str) -> str:
+    return files("qsmprep.data").joinpath(name).read_text(encoding="utf-8")
 
 
-def _reasons(status: pd.DataFrame) -> list[dict]:
+def _counts(status: pd.Series) -> list[tuple[str, int]]:
+    """Return how many there are of each status, and of none."""
+    counts = [(name, int((status == name).sum())) for name in reversed(STATUSES)]
+    untold = int((status == MISSING).sum())
+    return [*counts, *([(MISSING, untold)] if untold else [])]
+
+
+def _reasons(people: pd.DataFrame) -> list[dict]:
     """Return every reason with how many acquisitions share it, by status and number."""
-    told = status[(status["reason"] != MISSING) & (status["reason"] != "")]
+    told = people[(people["reason"] != MISSING) & (people["reason"] != "")]
     counted = told.groupby(["status", "reason"]).size().reset_index(name="count")
     return counted.sort_values(["status", "count"], ascending=[True, False]).to_dict("records")
 
 
-def _rows(output_dir: Path, status: pd.DataFrame) -> list[dict]:
-    """Return a row per acquisition, with the participant's page where it exists."""
-    pages = {
-        name: f"../{name}.html"
-        for name in status["participant_id"].unique()
-        if (output_dir / f"{name}.html").is_file()
-    }
-    return [
-        {
-            "participant_id": row["participant_id"],
-            "acquisition": _label(*(row[key] for key in _IDENTITY[1:])),
-            "page": pages.get(row["participant_id"], ""),
-            "status": row["status"],
-            "reason": row["reason"],
+def _rows(cohort: Cohort, gaps: list[bool]) -> list[dict]:
+    """Return a row per acquisition, with all that the page says of it as a whole."""
+    rows = []
+    for index, (name, row) in enumerate(
+        zip(cohort.labels(), cohort.people.to_dict("records"), strict=True)
+    ):
+        outliers = _outliers(cohort, index)
+        told = [row["reason"]] if row["reason"] not in ("", MISSING) else []
+        told += _first(row["reasons"])
+        if outliers:
+            told.append(f"outliers: {', '.join(_first(outliers))}")
+        own = {
+            "label": name,
+            "rest": name.removeprefix(row["participant_id"]).strip(),
+            "told": told,
+            "outliers": len(outliers),
+            "gaps": gaps[index],
+            "worst": _WORST.get(row["status"], 0)
+            + _WORST.get(row["verdict"], 0)
+            + min(len(outliers), 9),
         }
-        for row in status.sort_values(_IDENTITY).to_dict("records")
-    ]
+        rows.append(row | own)
+    return rows
 
 
-def _label(*labels: str) -> str:
-    """Return the labels that there are as one."""
-    return " ".join(label for label in labels if label != MISSING)
+_WORST = {"failed": 100, "fail": 40, "look": 20}
+"""What puts a picture in front when the worst come first; outliers count one each."""
 
 
-def _means(chi: pd.DataFrame) -> list[dict]:
-    """Return number, mean, SD and range over the cohort, the main regions first."""
-    summary = chi.groupby("name", sort=False)["mean"].agg(["count", "mean", "std", "min", "max"])
-    leading = [name for name in (*main_regions(chi), WHOLE_BRAIN) if name in summary.index]
-    order = leading + [name for name in summary.index if name not in leading]
-    return summary.loc[order].reset_index().to_dict("records")
+def _first(words: Sequence[str]) -> list[str]:
+    """Return the first of many, and how many more there are."""
+    more = len(words) - _MOST
+    return [*words[:_MOST], *([f"and {more} more"] if more > 0 else [])]
 
 
-def _matrix(chi: pd.DataFrame, status: pd.DataFrame) -> tuple[list[str], list[dict]]:
-    """Return the main regions, and for each acquisition which of them were measured."""
-    names = main_regions(chi)
-    marks = {
-        (*(row[key] for key in _IDENTITY), row["name"]): _mark(row)
-        for row in chi.to_dict("records")
-    }
-    everybody = pd.concat([status[_IDENTITY], chi[_IDENTITY]]).drop_duplicates()
-    rows = [
-        {"label": _label(*who), "marks": [marks.get((*who, name), "missing") for name in names]}
-        for who in everybody.sort_values(_IDENTITY).itertuples(index=False, name=None)
-    ]
-    return names, rows
-
-
-def _mark(row: dict) -> str:
-    """Return what to say of a region: measured, missing, or its flag."""
-    if pd.isna(row["mean"]):
-        return "missing"
-    return "measured" if row["flag"] in ("", MISSING) else row["flag"]
+def _outliers(cohort: Cohort, index: int) -> list[str]:
+    """Return what of an acquisition lies far from the others."""
+    names = []
+    for table in (cohort.z, cohort.region_z):
+        if len(table.columns):
+            z = table.iloc[index]
+            names += [str(name) for name in z.index[z.abs() > LIMIT]]
+    return names

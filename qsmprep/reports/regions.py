@@ -7,7 +7,6 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-import numpy as np
 import pandas as pd
 
 from qsmprep.methods.referencing import REFERENCES
@@ -131,34 +130,6 @@ def region_dots(table: pd.DataFrame, reference: str, *, title: str = "") -> Figu
         for side, colour, _ in (*_HEMISPHERES.values(), _BOTH)
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
-    return figure
-
-
-def cohort_dots(table: pd.DataFrame, reference: str, *, title: str = "") -> Figure:
-    """
-    Bilateral susceptibility of the main regions, a dot per acquisition and a bar at its mean.
-
-    Parameters
-    ----------
-    table
-        Rows of the ``regions.tsv`` of all acquisitions.
-    reference
-        Reference of the susceptibility.
-    title
-        Written above the plot.
-    """
-    rows = bilateral(select(table, "Chimap", reference))
-    names = main_regions(rows)
-    figure, axes = plot_of(names, title or f"Regional means, reference: {reference}")
-    for place, name in enumerate(names):
-        means = rows.loc[rows["name"] == name, "mean"].dropna().to_numpy(dtype=float)
-        # Spread within the line in the order of the table, the same at every drawing.
-        shifts = 0.28 * np.sin(2.4 * np.arange(means.size))
-        axes.plot(means, place + shifts, "o", color=REGION_COLOURS[name], alpha=0.7, mew=0.5,
-                  mec="#222222", markersize=5)  # fmt: skip
-        if means.size:
-            axes.vlines(means.mean(), place - 0.36, place + 0.36, color="#222222", linewidth=2)
-    axes.set_xlabel("χ (ppb), bilateral mean of each acquisition")
     return figure
 
 

@@ -1,0 +1,79 @@
+"""What lies in an output folder, found in one walk and sorted by acquisition."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+import json
+import os
+from pathlib import Path
+import re
+
+from qsmprep.bids.entities import split_entities
+from qsmprep.bids.models import table_labels
+
+_NAME = re.compile(
+    r"(?P<stem>sub-[a-zA-Z0-9+]+(?:_(?!space-)[a-z]+-[a-zA-Z0-9+]+)*?)_(?P<ending>"
+    r"Chimap\.json|Chimap\.nii\.gz|R2starmap\.nii\.gz|space-[^_]+_Chimap\.nii\.gz|"
+    r"seg-[^_]+_regions\.tsv|desc-(?:acquisition_|regions_)?qc\.json|desc-chi_figure\.png)"
+)
+
+Identity = tuple[str, ...]
+"""`participant_id`, `session_id`, `acquisition` and `run`, as in all tables."""
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """
+    The outputs of one acquisition that the group level reads.
+
+    Parameters
+    ----------
+    stem
+        How their names begin.
+    folder
+        Where they lie.
+    files
+        Paths by what follows the stem, ``Chimap.json``; a space and an atlas are left out of it.
+    """
+
+    stem: str
+    folder: Path
+    files: dict[str, Path] = field(default_factory=dict)
+
+    @property
+    def identity(self) -> Identity:
+        """Whom they are of."""
+        return tuple(table_labels(split_entities(self.stem)).values())
+
+    def sidecar(self) -> dict:
+        """Return what the sidecar of the map says; nothing where it is missing or broken."""
+        try:
+            content = json.loads(self.files["Chimap.json"].read_text("utf-8"))
+        except (KeyError, OSError, ValueError):
+            return {}
+        return content if isinstance(content, dict) else {}
+
+
+def find_outputs(out_dir: Path) -> dict[Identity, Outputs]:
+    """
+    Return the outputs of all acquisitions, by whom they are of.
+
+    Folders are walked once, because a study may have a hundred thousand files.
+    """
+    found: dict[str, Outputs] = {}
+    for participant in sorted(out_dir.glob("sub-*/")):
+        for folder, folders, names in os.walk(participant):
+            folders.sort()
+            if Path(folder).name not in ("anat", "figures"):
+                continue
+            for name in sorted(names):
+                if match := _NAME.fullmatch(name):
+                    stem, ending = match["stem"], _kind(match["ending"])
+                    of_it = found.setdefault(stem, Outputs(stem, Path(folder)))
+                    of_it.files.setdefault(ending, Path(folder, name))
+    return {outputs.identity: outputs for outputs in found.values()}
+
+
+def _kind(ending: str) -> str:
+    """Return an ending without the labels of space and atlas."""
+    return re.sub(r"^(space|seg)-[^_]+_", lambda found: f"{found[1]}_", ending)
