@@ -11,6 +11,7 @@ import pytest
 
 from qsmprep.reports import figures
 from qsmprep.reports.group import write_group_page
+from qsmprep.reports.overlays import label_overlay
 from qsmprep.reports.participant import FIGURES, write_participant_page
 from qsmprep.reports.regions import cohort_dots, read_regions, region_dots
 
@@ -114,7 +115,7 @@ def test_each_field_has_its_own_scale_and_unit(volume, ball):
 
 @pytest.mark.parametrize("kind", ["magnitude", "chi"])
 def test_left_and_right_of_a_region_share_its_colour_and_its_name(volume, labels, kind):
-    figure = figures.label_overlay(
+    figure = label_overlay(
         volume, labels, {1: "pallidum", 2: "pallidum"}, VOXEL, background_kind=kind
     )
     assert [text.get_text() for text in figure.legends[0].texts] == ["pallidum"]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from nipype.pipeline import engine as pe
 
+from qsmprep.bids.ages import read_age
 from qsmprep.bids.atlas import Atlas
 from qsmprep.bids.derivatives import bids_uri
 from qsmprep.bids.lookups import tissue_of
@@ -63,6 +64,11 @@ class Study:
     def not_white(self) -> list[int]:
         """Labels that are no white matter, whatever the T1w looks like in them."""
         return [index for index, name, _ in self.regions if not _may_be_white(index, name)]
+
+    def age_of(self, acquisition: Acquisition) -> dict[str, float]:
+        """Return the age of a participant, nothing where the dataset does not tell."""
+        age = read_age(self.bids_dir, acquisition.participant, acquisition.session)
+        return {} if age is None else {"age": age}
 
 
 def _may_be_white(index: int, name: str) -> bool:

@@ -18,9 +18,11 @@ from nipype.interfaces.base import (
 
 from qsmprep.bids.derivatives import atomic_copy, figure_path
 from qsmprep.geometry import Geometry
-from qsmprep.interfaces._nifti import load, load_labels, load_mask
+from qsmprep.interfaces._nifti import load, load_echoes, load_labels, load_mask
 from qsmprep.reports import figures
-from qsmprep.reports.regions import read_regions, region_dots
+from qsmprep.reports.iron import iron_by_age
+from qsmprep.reports.overlays import label_overlay
+from qsmprep.reports.regions import read_regions, reference_of, region_dots
 
 Grid = tuple[tuple[float, float, float], tuple[str, str, str]]
 
@@ -33,6 +35,8 @@ class _DrawMapsInputSpec(BaseInterfaceInputSpec):
     local = File(exists=True, mandatory=True, desc="local field, ppm")
     noise = File(exists=True, mandatory=True, desc="noise of the field, Hz")
     chi = File(exists=True, mandatory=True, desc="susceptibility, ppm")
+    phase = File(exists=True, mandatory=True, desc="phase of every echo as read, rad")
+    te = traits.List(traits.Float, mandatory=True, desc="echo times, s")
     r2star = File(exists=True, desc="R2*, 1/s")
 
 
@@ -44,7 +48,8 @@ class _DrawRegionsInputSpec(BaseInterfaceInputSpec):
     dseg = File(exists=True, mandatory=True, desc="labels in GRE space")
     table = File(exists=True, mandatory=True, desc="regional table")
     regions = traits.List(traits.Any, desc="index, name and hemisphere of the labels")
-    reference = traits.Str("whole-brain", usedefault=True, desc="reference the dots show")
+    facts = traits.Dict(desc="what was found of the reference")
+    age = traits.Float(desc="age, years, if it is known")
 
 
 class _DrawOutputSpec(TraitedSpec):
@@ -84,7 +89,10 @@ class DrawMaps(_Draw):
         brain, trusted = load_mask(self.inputs.brain_mask), load_mask(self.inputs.trusted_mask)
         yield "mask", figures.mask_contour(magnitude, brain, trusted, *grid), ".png"
         total, local, noise = self._load("field_hz", "local", "noise")
-        yield "field", figures.field_maps(total, local, noise, brain, *grid), ".png"
+        phase = load_echoes(self.inputs.phase)[0]
+        yield "phase", figures.phase_echoes(phase, self.inputs.te, brain, *grid), ".png"
+        yield "field", figures.field_maps(total, noise, brain, *grid), ".png"
+        yield "localField", figures.local_field_planes(local, trusted, *grid), ".png"
         yield "chi", figures.chi_planes(chi, trusted, *grid), ".png"
         if isdefined(self.inputs.r2star):
             (r2star,) = self._load("r2star")
@@ -109,10 +117,16 @@ class DrawRegions(_Draw):
             ("labels", magnitude, "magnitude"),
             ("labelsChi", chi, "chi"),
         ):
-            overlay = figures.label_overlay(background, labels, names, *grid, background_kind=kind)
+            overlay = label_overlay(background, labels, names, *grid, background_kind=kind)
             yield name, overlay, ".png"
         table = read_regions(Path(self.inputs.table))
-        yield "regions", region_dots(table, self.inputs.reference), ".svg"
+        facts = self.inputs.facts if isdefined(self.inputs.facts) else {}
+        reference = reference_of(table, facts.get("Reference", {}).get("name"))
+        yield "regions", region_dots(table, reference), ".svg"
+        if isdefined(self.inputs.age):
+            iron = iron_by_age(table, reference, self.inputs.age)
+            if iron is not None:
+                yield "iron", iron, ".svg"
 
 
 class _SaveFiguresInputSpec(BaseInterfaceInputSpec):

@@ -58,8 +58,12 @@ def data_uri(path: Path) -> str:
 
 
 def read_json(path: Path | None) -> dict:
-    """Return the object in a JSON file, an empty one where there is no such file."""
-    return json.loads(path.read_text(encoding="utf-8")) if path and path.is_file() else {}
+    """Return the object in a JSON file, an empty one where there is none that can be read."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8")) if path else {}
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def number(value: object, digits: int = 1) -> str:
