@@ -81,6 +81,17 @@ def complex_voxels(folder):
     )
 
 
+def in_unit(unit, per_mm):
+    def harm(folder):
+        path = folder / "sub-02_echo-1_part-mag_MEGRE.nii"
+        voxels = np.asarray(nb.load(path).dataobj).copy()
+        picture = nb.Nifti1Image(voxels, np.diag([*per_mm * np.diag(AFFINE)[:3], 1]))
+        picture.header.set_xyzt_units(unit)
+        picture.to_filename(path)
+
+    return harm
+
+
 def moved(millimetres):
     affine = AFFINE.copy()
     affine[0, 3] = millimetres
@@ -119,6 +130,11 @@ MISTAKES = {
     "one slice": (image((8, 8, 1)), "one slice only"),
     "plane": (image((8, 8)), "its matrix is 8×8, not a volume"),
     "voxel size": (image(affine=np.diag([500, 500, 900, 1])), "voxels measure 500×500×900 mm"),
+    "metres": (
+        in_unit("meter", 1e-3),
+        "voxels measure 0.001×0.001×0.002 mm, and its header is in",
+    ),
+    "microns": (in_unit("micron", 1e3), "1000×1000×2000 mm, and its header is in micron; convert"),
     "shear": (image(affine=SHEARED), "not at right angles"),
     "orientation": (without_orientation, "the direction of B0 is unknown"),
     "complex": (complex_voxels, "its voxels are complex64, not real numbers"),

@@ -288,6 +288,10 @@ sub-01
     3 echoes at 5, 10, 15 ms, 3 T
     8×8×8 voxels of 1×1×2 mm, 0.0° oblique
     T1w: sub-01_T1w.nii.gz
+    look: the last echo time over T2* of the putamen is 0.476, expected 0.5 to 3; let the last \
+echo be about T2* of the tissue in question
+    fail: the smallest extent of the field of view is 8 mm, expected at least 110 mm; cover the \
+whole brain: a slab misses fields from outside, and nuclei come out too low
 
 sub-02
   warning: sub-02: no T1w image; the maps are made, the regional table is not
@@ -297,6 +301,10 @@ sub-02 ses-1
     3 echoes at 5, 10, 15 ms, 3 T
     8×8×8 voxels of 1×1×1 mm, 12.0° oblique
     T1w: none
+    look: the last echo time over T2* of the putamen is 0.476, expected 0.5 to 3; let the last \
+echo be about T2* of the tissue in question
+    fail: the smallest extent of the field of view is 8 mm, expected at least 110 mm; cover the \
+whole brain: a slab misses fields from outside, and nuclei come out too low
 
 sub-03
   warning: sub-03: no T1w image; the maps are made, the regional table is not

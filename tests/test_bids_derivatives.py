@@ -52,6 +52,7 @@ OUTPUTS = {
     f"{STEM}_seg-OASIS_dseg.tsv": {"suffix": "dseg", "seg": "OASIS", "extension": ".tsv"},
     f"{STEM}_seg-OASIS_regions.tsv": {"suffix": "regions", "seg": "OASIS", "extension": ".tsv"},
     f"{STEM}_desc-qc.json": None,
+    f"{STEM}_desc-regions_qc.json": {"suffix": "qc", "desc": "regions", "extension": ".json"},
     f"{STEM}_from-T1w_to-MEGRE_mode-image_xfm.h5": {
         "suffix": "xfm",
         "from_": "T1w",

@@ -60,10 +60,22 @@ def test_tables_that_do_not_fit_are_named(tmp_path):
 
 
 def test_quality_is_one_row_per_acquisition():
-    table = join_quality({"sub-01": {"snr": 20, "Reference": {"name": "csf", "mean ppm": 1}}})
-    assert table.to_dict("records") == [
-        {"acquisition_name": "sub-01", "snr": 20, "Reference_name": "csf", "Reference_mean_ppm": 1}
-    ]
+    figures = {
+        "snr": {"value": 20.0, "verdict": "pass"},
+        "readout": {"value": None, "verdict": "absent"},
+    }
+    said = {"acquisition": {"verdict": "pass", "figures": figures}}
+    said |= {
+        "maps": {"verdict": "look", "figures": {"chi_sd_ppb": {"value": 90, "verdict": "look"}}}
+    }
+    assert join_quality({"sub-01": said}).to_dict("records") == [
+        {
+            "acquisition_name": "sub-01", "verdict": "look",
+            "acquisition_verdict": "pass", "maps_verdict": "look", "regions_verdict": "absent",
+            "snr": 20.0, "snr_verdict": "pass", "readout": None, "readout_verdict": "absent",
+            "chi_sd_ppb": 90, "chi_sd_ppb_verdict": "look",
+        }
+    ]  # fmt: skip
 
 
 def test_without_results_there_is_nothing_to_join(tmp_path, capsys):
@@ -82,9 +94,12 @@ def test_a_complete_cohort_is_joined(complete, tmp_path, capsys):
     assert list(joined.columns) == list(own.columns)
     assert len(joined) == len(own)
     quality = pd.read_csv(out / "group/qc.tsv", sep="\t")
-    measured = json.loads((out / "sub-01/anat/sub-01_desc-qc.json").read_text())
     assert quality["acquisition_name"].tolist() == ["sub-01"]
-    assert set(quality.columns) > {name for name, v in measured.items() if not isinstance(v, dict)}
+    for about in ("acquisition_", "", "regions_"):
+        said = json.loads((out / f"sub-01/anat/sub-01_desc-{about}qc.json").read_text())
+        assert set(quality.columns) > {
+            c for name in said["figures"] for c in (name, f"{name}_verdict")
+        }
     assert "sub-01" in (out / "group/index.html").read_text()
 
 

@@ -213,7 +213,8 @@ def out(tmp_path, volume, ball):
     }
     (anat / f"{stem}_Chimap.json").write_text(json.dumps(sidecar))
     (anat / f"{stem}_space-MNI_Chimap.json").write_text("{}")
-    (anat / f"{stem}_desc-qc.json").write_text(json.dumps({"snr": {"caudate": 31.5}}))
+    figure = {"value": 31.5, "unit": "ppb", "verdict": "look"}
+    (anat / f"{stem}_desc-qc.json").write_text(json.dumps({"figures": {"chi_sd_ppb": figure}}))
     logs = tmp_path / "logs"
     logs.mkdir()
     (logs / "protocol.toml").write_text('[inversion]\nmethod = "tkd"\nthreshold = 0.19\n')
@@ -243,7 +244,7 @@ def test_the_page_states_what_was_found_and_decided(out):
     for fact in (
         "sub-01_ses-1_T1w.nii.gz", "6.00, 14.50 ms", "3 T", "integers -4096..4095", "kept",
         "csf: 12.1 ± 34.0 ppb", "900 voxels", "converged after 87 iterations",
-        "T1w of another session", "snr.caudate", "31.5", "inversion.threshold", "0.19",
+        "T1w of another session", "chi_sd_ppb", "31.5 ppb (look)", "inversion.threshold", "0.19",
         "9.8.7", "abc123", "numpy", np.__version__, "qsmprep in out participant",
     ):  # fmt: skip
         assert fact in page, fact

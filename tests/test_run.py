@@ -87,10 +87,13 @@ def test_a_second_run_recomputes_nothing_and_brings_back_what_was_deleted(
     again = qsmprep(simulated, maps.out, "--atlas", "none", work=maps.work)
     assert again.status == 0
     # Saving costs nothing and is done each time; all else lies in the work folder.
-    assert set(again.steps) == {"save", "save chi", "save quality", "save swi"}
+    assert set(again.steps) == {
+        "save", "save chi", "save acquisition quality", "save quality", "save swi",
+    }  # fmt: skip
     recomputed = {p for p, mtime in results.items() if p.stat().st_mtime_ns != mtime}
     assert {MARK.sub("", path.parent.name) for path in recomputed} <= {
-        "save", "save_chi", "save_quality", "save_swi", "keep", "facts",
+        "save", "save_chi", "save_acquisition_quality", "save_quality", "save_swi", "keep",
+        "facts", "acquisition_facts",
     }  # fmt: skip
     for name in names[:2]:
         assert (maps.out / name).read_bytes() == before[name]

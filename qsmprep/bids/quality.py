@@ -37,18 +37,18 @@ def read_quality(folder: Path, stem: str) -> dict[str, dict]:
 
 def flatten_quality(quality: Mapping[str, Mapping]) -> dict[str, object]:
     """
-    Return one row: the worst verdict, and of each figure its value and ``NAME_verdict``.
+    Return one row: the worst verdict, that of each file, and of each figure value and verdict.
 
     Parameters
     ----------
     quality
         As `read_quality` returns it.
     """
-    verdicts = {about: str(said.get("verdict", "absent")) for about, said in quality.items()}
+    verdicts = {about: str(said["verdict"]) for about, said in quality.items()}
     row: dict[str, object] = {"verdict": worst(verdicts.values())}
-    row |= {f"{about}_verdict": verdict for about, verdict in verdicts.items()}
+    row |= {f"{about}_verdict": verdicts.get(about, "absent") for about in FILES}
     for said in quality.values():
-        for name, figure in said.get("figures", {}).items():
+        for name, figure in said["figures"].items():
             row[name] = figure["value"]
             row[f"{name}_verdict"] = figure["verdict"]
     return row

@@ -48,11 +48,11 @@ class ReadEchoes(SimpleInterface):
             [_read(p) for p in paths] for paths in (self.inputs.first, self.inputs.second)
         )
         one, other = _stack(first), _stack(second)
+        self._refuse_slip(one, other)
         if self.inputs.cartesian:
             signal = one + 1j * other
             magnitude, phase, coding = np.abs(signal), np.angle(signal), "real and imaginary"
         else:
-            self._refuse_slip(one, other)
             magnitude, coding = one, self._coding(second, other)
             if coding.unscaled:
                 other = np.stack([volume for image in second for volume in _volumes(image, False)])
@@ -67,9 +67,9 @@ class ReadEchoes(SimpleInterface):
         self._results["facts"] = {"PhaseCoding": coding}
         return runtime
 
-    def _refuse_slip(self, magnitude, phase):
-        if slip := find_slip(magnitude, phase):
-            paths = self.inputs.first if slip.part == "magnitude" else self.inputs.second
+    def _refuse_slip(self, first, second):
+        if slip := find_slip(first, second, cartesian=self.inputs.cartesian):
+            paths = (self.inputs.first, self.inputs.second)[slip.part]
             # A single 4D file holds all echoes.
             raise InputError(paths[min(slip.echo, len(paths) - 1)], slip.fact, slip.remedy)
 

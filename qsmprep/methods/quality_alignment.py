@@ -49,7 +49,7 @@ def offset_mm(fixed, moving, mask, geometry: Geometry) -> float:
     Shift along the voxel axes by which `moving` would resemble `fixed` the most, mm.
 
     Zero, give or take a voxel, where the two are aligned. Along each axis all shifts by whole
-    voxels are tried; the result is the length of the three best ones together.
+    voxels are tried, the one that gains the most is made, and so on from there.
 
     Parameters
     ----------
@@ -63,16 +63,30 @@ def offset_mm(fixed, moving, mask, geometry: Geometry) -> float:
     where = np.flatnonzero(mask)
     where = where[:: max(1, len(where) // SAMPLES)]
     still, moved = (_ranks(image, mask) for image in (fixed, moving))
-    best = []
-    for axis, edge in enumerate(geometry.voxel_size):
-        reach = max(1, round(REACH_MM / edge))
-        shifts = range(-reach, reach + 1)
-        alike = [
-            _mutual(still.ravel()[where], np.roll(moved, shift, axis).ravel()[where])
-            for shift in shifts
+    shift, alike = [0, 0, 0], _mutual(still.ravel()[where], moved.ravel()[where])
+    for _ in range(2 * len(shift)):
+        trials = [(axis, n) for axis in range(3) for n in _reach(geometry.voxel_size[axis])]
+        gains = [
+            _mutual(still.ravel()[where], _shifted(moved, shift, axis, n).ravel()[where]) - alike
+            for axis, n in trials
         ]
-        best.append(shifts[int(np.argmax(alike))] * edge)
-    return float(np.linalg.norm(best))
+        best = int(np.argmax(gains))
+        if gains[best] <= 0:
+            break
+        axis, n = trials[best]
+        shift[axis], alike = n, alike + gains[best]
+    return float(np.linalg.norm(np.multiply(shift, geometry.voxel_size)))
+
+
+def _reach(edge: float) -> range:
+    """Return the shifts that are tried along an axis, voxels."""
+    most = max(1, round(REACH_MM / edge))
+    return range(-most, most + 1)
+
+
+def _shifted(volume, shift, axis: int, n: int):
+    """Return a volume moved by `shift`, but by `n` voxels along one axis."""
+    return np.roll(volume, [n if a == axis else s for a, s in enumerate(shift)], (0, 1, 2))
 
 
 def _ranks(image, mask):

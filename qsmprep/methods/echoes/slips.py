@@ -18,40 +18,43 @@ class Slip(NamedTuple):
     Parameters
     ----------
     part
-        ``magnitude`` or ``phase``.
+        0 for magnitude or real part, 1 for phase or imaginary part.
     echo
         Its number, from 0.
     fact, remedy
         What is wrong, and what can be done about it.
     """
 
-    part: str
+    part: int
     echo: int
     fact: str
     remedy: str
 
 
-def find_slip(magnitude, phase) -> Slip | None:
+def find_slip(first, second, *, cartesian: bool = False) -> Slip | None:
     """
-    Return the first thing that is wrong with what are to be magnitudes and phases.
+    Return the first thing that is wrong with both parts of the echoes.
 
     Parameters
     ----------
-    magnitude, phase : (E, X, Y, Z) real arrays
-        As read, in any unit. NumPy only.
+    first, second : (E, X, Y, Z) real arrays
+        Magnitude and phase, or real and imaginary part, as read, in any unit. NumPy only.
+    cartesian
+        Whether they are real and imaginary.
     """
-    for part, echoes in (("magnitude", magnitude), ("phase", phase)):
+    names = ("real part", "imaginary part") if cartesian else ("magnitude", "phase")
+    for part, (name, echoes) in enumerate(zip(names, (first, second), strict=True)):
         for number, echo in enumerate(echoes):
             if echo.min() == echo.max():
-                fact = f"its {part} is {echo.flat[0]:g} everywhere"
+                fact = f"its {name} is {echo.flat[0] + 0.0:g} everywhere"  # not -0
                 return Slip(part, number, fact, "export the series again")
         for one, other in combinations(range(len(echoes)), 2):
             if np.array_equal(echoes[one], echoes[other]):
-                fact = f"its {part} in echo {other + 1} is that of echo {one + 1}"
+                fact = f"its {name} in echo {other + 1} is that of echo {one + 1}"
                 return Slip(part, other, fact, "convert the series again")
-    if magnitude.min() < -NEGATIVE * magnitude.max() or _swapped(magnitude, phase):
+    if not cartesian and (first.min() < -NEGATIVE * first.max() or _swapped(first, second)):
         fact = "its magnitude looks like phase"
-        return Slip("magnitude", 0, fact, "check which file is part-mag and which is part-phase")
+        return Slip(0, 0, fact, "check which file is part-mag and which is part-phase")
     return None
 
 
