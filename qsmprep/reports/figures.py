@@ -36,7 +36,7 @@ from qsmprep.reports.sheet import (
 from qsmprep.units import PPB_PER_PPM
 
 _DPI = 96
-_LARGEST = 400_000  # byte; a page holds a dozen figures and should still travel by e-mail
+_LARGEST = 360_000  # byte; a page holds a dozen figures and should still travel by e-mail
 _UNSEEN = 4  # of 255 steps
 _BRAIN, _TRUSTED, _EDGE = "#F0A202", "#56C5F0", "#FF5A5F"
 
@@ -313,7 +313,7 @@ def save_figure(figure: Figure, path: str | Path) -> Path:
     """
     Write a figure in the format its name ends with, and return where it is.
 
-    Nobody ever sees half a file. A picture above 400 kB is drawn again with fewer pixels.
+    Nobody ever sees half a file. A picture above 360 kB is drawn again with fewer pixels.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -74,12 +74,16 @@ def iron_by_age(table: pd.DataFrame, reference: str, age: float) -> Figure | Non
     ages = np.linspace(0, 100, 201)
     for name in IRON:
         left.plot(ages, [iron_of(name, x) for x in ages], color=REGION_COLOURS[name], linewidth=2)
-        here, end = iron_of(name, age), iron_of(name, 100)
-        left.text(99, end - 0.5, name, color=_INK, ha="right", va="top")
+        here = iron_of(name, age)
         left.plot([min(age, 100), 100], [here, here], color=_INK, linestyle=":", linewidth=0.8)
         left.plot(age, here, "o", color=REGION_COLOURS[name], markeredgecolor=_INK, zorder=3)
         right.axhline(here, color=_INK, linestyle=":", linewidth=0.8)
     left.axvline(age, color=_INK, linewidth=0.8)
+    right.axvline(0, color=_INK, linewidth=0.8)
+    lowest = -1.0
+    for name in reversed(IRON):
+        lowest = max(iron_of(name, age), lowest + 1.3)  # or names of the young lie on one another
+        right.annotate(name, (1.02, lowest), xycoords=("axes fraction", "data"), va="center")
     for row in rows.to_dict("records"):
         right.plot(
             row["mean"], iron_of(row["name"], age), _SIDES[row["hemisphere"]][1], markersize=9,

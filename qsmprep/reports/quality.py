@@ -112,7 +112,7 @@ def _ends(window: object) -> list:
 def _written(value: object, unit: str) -> str:
     if not isinstance(value, int | float) or isinstance(value, bool):
         return plain(value)
-    value = 0 if abs(value) < 1e-9 else value  # what rounding leaves of nothing
+    value = 0 if abs(value) < 1e-6 else value  # what rounding leaves of nothing
     text = f"{value:.0f}" if isinstance(value, int) or abs(value) >= 1e3 else f"{value:.3g}"
     return " ".join(filter(None, (text.replace("-", "−"), unit)))
 
@@ -165,9 +165,7 @@ def _capital(text: str) -> str:
 
 def summary(quality: Mapping[str, Mapping]) -> str:
     """Return how many figures there are of each verdict, in words."""
-    words = {
-        "fail": "fail", "look": "ask for a look", "pass": "pass", "info": "are told only",
-        "absent": "are not known",
-    }  # fmt: skip
+    words = {"fail": "fail", "look": "look", "pass": "pass", "info": "without a window",
+             "absent": "not known"}  # fmt: skip
     counts = count(quality)
     return ", ".join(f"{number(counts[v], 0)} {text}" for v, text in words.items() if counts[v])
