@@ -18,6 +18,7 @@ from qsmprep.interfaces.derivatives import SaveDerivatives
 from qsmprep.interfaces.figures import SaveFigures
 from qsmprep.methods.segmentation import DEEP_NUCLEI
 from qsmprep.protocol import Protocol
+from qsmprep.reports.facts import SCANNER
 
 
 @dataclass(frozen=True)
@@ -132,6 +133,10 @@ def _known(study: Study, acquisition: Acquisition) -> dict[str, object]:
         "MagneticFieldStrength": acquisition.b0,
         "Notes": list(acquisition.notes),
     }
+    if scanner := {
+        key: acquisition.metadata[key] for key in SCANNER if key in acquisition.metadata
+    }:
+        known["Scanner"] = scanner
     if acquisition.t1w:
         known["T1w"] = bids_uri(acquisition.t1w.path, study.bids_dir)
     if acquisition.brain_mask:

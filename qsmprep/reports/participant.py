@@ -162,7 +162,7 @@ def _acquisition(
         "told": sentences(quality),
         "counts": summary(quality),
         "unjudged": [name for about, (_, name) in FILES.items() if about not in quality],
-        "quality": {about: rows_of(content) for about, content in quality.items()},
+        "quality": {about: rows_of(quality.get(about, {})) for about in FILES},
         "missing": _missing(why),
         "why": why,
         "facts": facts(sidecar, grid),

@@ -39,7 +39,24 @@ class Bar(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A figure of quality in words."""
+    """
+    A figure of quality in words.
+
+    Parameters
+    ----------
+    name
+        Its key in the file.
+    what
+        The same for people.
+    value, expected
+        With unit; what it should be.
+    verdict, reason, advice, source
+        As in the file.
+    note
+        Advice if it is needed, or why the figure is not known.
+    bar
+        For numbers with a window.
+    """
 
     name: str
     what: str
@@ -49,6 +66,7 @@ class Row(NamedTuple):
     expected: str
     advice: str
     source: str
+    note: str
     bar: Bar | None
 
 
@@ -88,15 +106,20 @@ def _row(name: str, figure: Mapping) -> Row:
     reason = str(figure.get("reason") or "")
     # All reasons begin with the name of the figure for people: "the first echo time is 6 ms".
     what = reason.partition(" is ")[0].strip(" ,") or name.replace("_", " ")
+    verdict = verdict if verdict in VERDICTS else "absent"
+    advice = str(figure.get("advice") or "")
+    why = _capital(reason.partition(": ")[2])
+    notes = {"absent": why, "look": f"What to do: {advice}" if advice else ""}
     return Row(
         name=name,
         what=_capital(what),
         value=_written(value, unit),
-        verdict=verdict if verdict in VERDICTS else "absent",
+        verdict=verdict,
         reason=_capital(reason.replace("-", "−") if _is_number(value) and value < 0 else reason),
         expected=_expected(good, unit),
-        advice=str(figure.get("advice") or ""),
+        advice=advice,
         source=str(figure.get("source") or ""),
+        note=notes.get("look" if verdict == "fail" else verdict, ""),
         bar=_bar(value, good, fair) if _is_number(value) else None,
     )
 
@@ -119,7 +142,7 @@ def _written(value: object, unit: str) -> str:
 
 def _expected(good: Sequence, unit: str) -> str:
     if not good:
-        return "not judged"
+        return "no window"
     if isinstance(good[0], str) or isinstance(good[-1], str):
         return " or ".join(map(str, good))
     low, high = good[0], good[-1]
