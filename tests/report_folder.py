@@ -11,7 +11,6 @@ import pandas as pd
 
 from qsmprep.bids.windows import read_windows
 from qsmprep.methods.verdicts import judge_all
-from qsmprep.reports.figures import save_figure
 from qsmprep.reports.participant import write_participant_page
 from qsmprep.reports.pictures import FIGURES, FRAMES
 
@@ -53,12 +52,11 @@ def status(session, what, reason, acquisition="n/a", suffix="MEGRE"):
 DONE = [status("ses-1", "done", "n/a")]
 
 
-def make_folder(tmp_path, figure):
-    """Fill a folder with one complete acquisition of sub-01, every picture the same figure."""
+def make_folder(tmp_path, drawn):
+    """Fill a folder with one complete acquisition of sub-01, every picture the one given."""
     anat, shown = (tmp_path / "sub-01" / part for part in ("ses-1/anat", "figures"))
     for folder in (anat, shown, tmp_path / "logs"):
         folder.mkdir(parents=True)
-    drawn = save_figure(figure, tmp_path / "drawn.png")
     for what in [kind.what for kind in FIGURES] + [*FRAMES]:
         shutil.copy(drawn, shown / f"{STEM}_desc-{what}_figure.png")
     regions().to_csv(anat / f"{STEM}_seg-OASIS_regions.tsv", sep="\t", index=False)

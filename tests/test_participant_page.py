@@ -34,14 +34,15 @@ SECTIONS = {
 
 
 @pytest.fixture(scope="module")
-def figure():
+def drawn(tmp_path_factory):
     ball = np.ones((12, 12, 6), bool)
-    return figures.chi_planes(np.zeros(ball.shape, "f4"), ball, (2.0, 2.0, 4.0))
+    figure = figures.chi_planes(np.zeros(ball.shape, "f4"), ball, (2.0, 2.0, 4.0))
+    return figures.save_figure(figure, tmp_path_factory.mktemp("drawn") / "chi.png")
 
 
 @pytest.fixture
-def out(tmp_path, figure):
-    return make_folder(tmp_path, figure)
+def out(tmp_path, drawn):
+    return make_folder(tmp_path, drawn)
 
 
 def anat(out, name):

@@ -219,7 +219,8 @@ def test_dots_stand_at_the_means(tmp_path):
 @pytest.fixture
 def out(tmp_path, volume, ball):
     """Return an output folder with one complete acquisition of sub-01."""
-    return make_folder(tmp_path, figures.chi_planes(volume, ball, VOXEL))
+    drawn = figures.save_figure(figures.chi_planes(volume, ball, VOXEL), tmp_path / "drawn.png")
+    return make_folder(tmp_path, drawn)
 
 
 def test_the_group_page_counts_links_and_shows_gaps(out):
