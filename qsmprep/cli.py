@@ -137,6 +137,11 @@ def _add_running(group) -> None:
         *_both("clean-workdir"), action="store_true", help="forget intermediate results first"
     )
     group.add_argument(
+        *_both("discard-workdir"),
+        action="store_true",
+        help="remove those of all that is done at the end, and never do it again",
+    )
+    group.add_argument(
         *_both("stop-on-first-crash"), action="store_true", help="one failure ends all"
     )
     group.add_argument(
@@ -302,6 +307,7 @@ def _request(options: argparse.Namespace, command: str, protocol: str):
         stop_on_first_crash=options.stop_on_first_crash,
         write_graph=options.write_graph,
         clean_work_dir=options.clean_workdir,
+        discard_work=options.discard_workdir,
         command=command,
         verbose=options.verbose,
     )

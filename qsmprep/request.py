@@ -48,6 +48,8 @@ class Request:
         Whether to draw the graph into the output folder.
     clean_work_dir
         Whether to start without intermediate results.
+    discard_work
+        Whether to remove those of an acquisition as soon as all of its outputs exist.
     command
         The command line, for the report.
     verbose
@@ -69,6 +71,7 @@ class Request:
     stop_on_first_crash: bool = False
     write_graph: bool = False
     clean_work_dir: bool = False
+    discard_work: bool = False
     command: str = ""
     verbose: bool = False
     template: Template = MNI

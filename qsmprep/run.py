@@ -27,10 +27,13 @@ from qsmprep.bids.status import StatusRow, read_status, skipped_rows, update_sta
 from qsmprep.errors import QSMPrepError, RequestError
 from qsmprep.provenance import boilerplate, code_digest, describe_machine, write_head
 from qsmprep.request import Request, resolve
-from qsmprep.resources import Resources
+from qsmprep.scratch import forget, open_scratch, set_environment
 from qsmprep.terminal import TerminalHandler
 
 log = logging.getLogger("qsmprep")
+
+BATCH = 20
+"""Participants whose graphs are made at once: looking for the next step takes ever longer."""
 
 
 class Exit(IntEnum):
@@ -80,6 +83,7 @@ def dry_run(request: Request) -> Exit:
     print(describe(plan))
     if not plan.acquisitions:
         return Exit.REFUSED
+    _check_memory(request, plan, atlas)
     lacking = skipped_rows(plan) or _without_t1w(request, plan)
     return Exit.INCOMPLETE if lacking else Exit.DONE
 
@@ -92,7 +96,7 @@ def run_participants(request: Request) -> int:
     plan = make_plan(request)
     if not plan.acquisitions:
         raise RequestError(_nothing_to_do(request, plan))
-    _set_environment(request.resources)
+    set_environment(request.resources)
     if request.resources.device != "cpu":
         from qsmprep.interfaces._device import check_device
 
@@ -101,7 +105,8 @@ def run_participants(request: Request) -> int:
         from qsmprep.workflows.execution import check_plugin
 
         check_plugin(request.plugin)
-    work_dir = _work_dir(request)
+    _check_memory(request, plan, atlas)
+    work_dir = _work_dir(request, plan)
     write_head(request, atlas)
     with _logging(request.out_dir / "logs", verbose=request.verbose):
         log.info("qsmprep %s, protocol %s", code_digest(), digest)
@@ -117,35 +122,38 @@ def run_participants(request: Request) -> int:
 
 def _run(request: Request, plan: Plan, atlas: Atlas | None, work_dir: Path) -> int:
     """Execute and report; what is finished is reported also where the execution breaks off."""
-    crashes: dict[str, list[str]] = {}
     ending, reason, trouble = 0, "", None
-    try:
-        with _terminable():
-            crashes = _execute(request, plan, atlas, work_dir)
-    except KeyboardInterrupt as error:
-        ending = signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT
-        reason = "interrupted; the same command goes on from here"
-    except Exception as error:  # noqa: BLE001 - raised again below, after the report
-        bug = f"a bug ended the run ({type(error).__name__}: {error})"
-        reason, trouble = str(error) if isinstance(error, QSMPrepError) else bug, error
-    if request.stop_on_first_crash and crashes:
-        reason = "not run, because of --stop-on-first-crash"
-    name = atlas.name if atlas else ""
-    rows = [
-        judge(
-            a,
-            plan,
-            request.out_dir,
-            atlas=name,
-            template=request.template.name,
-            crashes=crashes,
-            ending=reason,
-        )
-        for a in plan.acquisitions
-    ]
-    rows += skipped_rows(plan)
+    processed = {f"sub-{acquisition.participant}" for acquisition in plan.acquisitions}
+    skipped = skipped_rows(plan)
+    rows = [row for row in skipped if row.participant_id not in processed]
     update_status(request.out_dir, rows)
     bugs = _write_pages(request, {row.participant_id for row in rows})
+    batches = list(plan.batches(max(BATCH, 4 * request.resources.nprocs)))
+    for number, batch in enumerate(batches, 1):
+        if len(batches) > 1:
+            log.info("part %d of %d, %s", number, len(batches), summarise(batch))
+        crashes: dict[str, list[str]] = {}
+        todo = _unfinished(request, batch, atlas) if request.discard_work else batch
+        if todo.acquisitions and not reason:
+            try:
+                with _terminable():
+                    crashes = _execute(request, todo, atlas, work_dir)
+            except KeyboardInterrupt as error:
+                ending = signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT
+                reason = "interrupted; the same command goes on from here"
+            except Exception as error:  # noqa: BLE001 - raised again below, after the report
+                bug = f"a bug ended the run ({type(error).__name__}: {error})"
+                reason, trouble = str(error) if isinstance(error, QSMPrepError) else bug, error
+            if request.stop_on_first_crash and crashes:
+                reason = "not run, because of --stop-on-first-crash"
+        judged = _judge(request, batch, atlas, crashes, reason)
+        if request.discard_work:
+            _discard(batch, judged, work_dir)
+        participants = {row.participant_id for row in judged}
+        told = judged + [row for row in skipped if row.participant_id in participants]
+        update_status(request.out_dir, told)
+        bugs += _write_pages(request, participants)
+        rows += told
     status = _conclude(rows)
     if trouble or bugs:
         raise trouble or bugs[0]
@@ -161,6 +169,48 @@ def write_boilerplate(request: Request) -> Exit:
     check_output_dir(request.out_dir, request.bids_dir, request.protocol.digest())
     print(atomic_write_text(request.out_dir / "CITATION.md", boilerplate(request, atlas)))
     return Exit.DONE
+
+
+def _judge(
+    request: Request,
+    plan: Plan,
+    atlas: Atlas | None,
+    crashes: Mapping[str, list[str]],
+    ending: str,
+) -> list[StatusRow]:
+    """Return what became of each acquisition."""
+    return [
+        judge(
+            acquisition,
+            plan,
+            request.out_dir,
+            atlas=atlas.name if atlas else "",
+            template=request.template.name,
+            crashes=crashes,
+            ending=ending,
+        )
+        for acquisition in plan.acquisitions
+    ]
+
+
+def _unfinished(request: Request, plan: Plan, atlas: Atlas | None) -> Plan:
+    """Return the plan of what has not been done, as there is nothing left to find that out by."""
+    known = {row.identity for row in read_status(request.out_dir) if row.status == "done"}
+    judged = _judge(request, plan, atlas, {}, "")
+    return plan.only(
+        acquisition
+        for acquisition, row in zip(plan.acquisitions, judged, strict=True)
+        if row.status != "done" or row.identity not in known
+    )
+
+
+def _discard(plan: Plan, rows: list[StatusRow], work_dir: Path) -> None:
+    """Remove the intermediate results of what is done, and of each T1w that nobody waits for."""
+    done = [row.status == "done" for row in rows]
+    parts: dict[bool, set[str]] = {False: set(), True: set()}
+    for acquisition, finished in zip(plan.acquisitions, done, strict=True):
+        parts[finished] |= _parts(plan.only([acquisition])).keys()
+    forget(work_dir, parts[True] - parts[False])
 
 
 def rebuild_reports(request: Request) -> Exit:
@@ -225,35 +275,34 @@ def _terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, former)
 
 
-def _work_dir(request: Request) -> Path:
+def _check_memory(request: Request, plan: Plan, atlas: Atlas | None) -> None:
+    """Refuse to start what cannot end within the memory given; a cluster has its own."""
+    from qsmprep.workflows.cost import check_memory
+
+    if not request.plugin:
+        check_memory(
+            plan.acquisitions,
+            request.protocol,
+            template=request.template,
+            heads=len(atlas.members) if atlas else 0,
+            resources=request.resources,
+        )
+
+
+def _work_dir(request: Request, plan: Plan) -> Path:
     """Return where intermediate results of exactly this program lie, whatever the protocol."""
-    work_dir = request.resources.work_dir / f"qsmprep-{code_digest()}"
-    if request.clean_work_dir:
-        shutil.rmtree(work_dir, ignore_errors=True)
-    try:
-        work_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RequestError(
-            f"{request.resources.work_dir}: cannot be written to ({error.strerror}); "
-            "give another work folder by -w"
-        ) from error
-    return work_dir
+    folder = request.resources.work_dir / f"qsmprep-{code_digest()}"
+    if request.clean_work_dir and (request.participants or request.sessions):
+        forget(folder, _parts(plan))  # jobs of others may be at work
+    elif request.clean_work_dir:
+        shutil.rmtree(folder, ignore_errors=True)
+    return open_scratch(folder)
 
 
-def _set_environment(resources: Resources) -> None:
-    """
-    Keep libraries from writing outside of the work folder, and from taking more threads.
-
-    They read this when they are imported, here or in the workers, which inherit it; there may
-    be no home to write to.
-    """
-    for name, folder in (
-        ("NUMBA_CACHE_DIR", "numba"),
-        ("MPLCONFIGDIR", "matplotlib"),
-        ("NIPYPE_CONFIG_DIR", "nipype"),
-    ):
-        os.environ.setdefault(name, str(resources.work_dir / folder))
-    os.environ["OMP_NUM_THREADS"] = str(resources.omp_nthreads)
+def _parts(plan: Plan) -> dict[str, str]:
+    """Return what to call each part of the graph, by its name there."""
+    parts = [part for a in plan.acquisitions for part in (a, a.t1w) if part is not None]
+    return {part.name_safe: part.key for part in parts}
 
 
 def _execute(
@@ -280,13 +329,12 @@ def _execute(
     workflow = build(study, plan.acquisitions, work_dir)
     if request.write_graph:
         draw_graph(workflow, logs / "graph.svg")
-    parts = [part for a in plan.acquisitions for part in (a, a.t1w) if part is not None]
     return execute(
         workflow,
         resources=request.resources,
         crash_dir=logs,
         plugin=request.plugin,
-        names={part.name_safe: part.key for part in parts},
+        names=_parts(plan),
     )
 
 

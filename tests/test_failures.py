@@ -251,7 +251,7 @@ def test_a_lost_report_does_not_lose_the_status(simulated, tmp_path, monkeypatch
 
     request = Request(
         simulated, tmp_path / "out", Protocol.read("fast", ["segmentation.atlas=none"]),
-        Resources(tmp_path / "work"),
+        Resources(tmp_path / "work", mem_mb=4000),
     )  # fmt: skip
     for name in ("NUMBA_CACHE_DIR", "MPLCONFIGDIR", "NIPYPE_CONFIG_DIR", "OMP_NUM_THREADS"):
         monkeypatch.setenv(name, os.environ.get(name, ""))

@@ -7,7 +7,7 @@ from pathlib import Path
 from bids_skeleton import DATA
 import nibabel as nb
 import numpy as np
-from phantoms import TE, ball, make_head, smooth_noise
+from phantoms import OBLIQUE, TE, ball, make_head, smooth_noise
 import pytest
 from runs import load
 from scipy.ndimage import gaussian_filter
@@ -303,9 +303,7 @@ def test_what_stages_found_is_judged_and_kept(tmp_path):
         {"BipolarReadout": {"bipolar": True}, "OpenFringes": {"lines": 2, "voxels": 90}},
         {"InversionConvergence": {"iterations": 9, "residual": 0.5, "converged": False}},
     ]
-    maps = MeasureQuality(
-        **{name: path for name, path in files.items()}, te=list(TE), facts=facts
-    ).run(cwd=str(tmp_path))
+    maps = MeasureQuality(**files, te=list(TE), facts=facts).run(cwd=str(tmp_path))
     said = json.loads(Path(maps.outputs.quality).read_text())
     assert said["figures"]["inversion_solver"]["verdict"] == "look"
     assert said["figures"]["background_solver"]["reason"].endswith("the method does not iterate")

@@ -17,11 +17,9 @@ from qsmprep.bids.template import Template
 from qsmprep.errors import RequestError
 from qsmprep.interfaces.registration import TemplateFiles
 from qsmprep.resources import Resources
+from qsmprep.workflows.cost import Size, declare
 from qsmprep.workflows.execution import execute
 from qsmprep.workflows.segmentation import align_heads
-
-PLACE_GB = 1.5
-"""Peak of a registration at 1 mm, with some to spare."""
 
 
 def place_atlas(
@@ -99,8 +97,8 @@ def _graph(atlas: Atlas, template: Template, seed: int, spacing: float, folder: 
     target = pe.Node(TemplateFiles(files=files), name="template")
     nodes = align_heads(atlas, seed=seed, spacing=spacing)
     for node in nodes:
-        node._mem_gb = PLACE_GB
         place.connect([(target, node, [("t1w", "t1w_brain"), ("mask", "brain_mask")])])
+    declare(place, Size(heads=len(nodes)))
     graph = pe.Workflow(name="atlas_wf", base_dir=str(folder))
     graph.add_nodes([place])
     return graph, nodes

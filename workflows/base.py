@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
-from typing import cast
 
-import nibabel as nb
 from nipype.interfaces.utility import Merge
 from nipype.pipeline import engine as pe
 
@@ -14,8 +11,10 @@ from qsmprep.bids.atlas import Atlas
 from qsmprep.bids.models import Acquisition, Anatomy
 from qsmprep.interfaces.figures import DrawMaps, DrawRegions
 from qsmprep.interfaces.masking import FindBrain
+from qsmprep.scratch import GRAPH
 from qsmprep.workflows.anatomy import init_anatomy_wf, init_coregistration_wf
 from qsmprep.workflows.background import init_background_wf
+from qsmprep.workflows.cost import Size, declare
 from qsmprep.workflows.deep_nuclei import connect_transforms
 from qsmprep.workflows.echoes import init_echoes_wf
 from qsmprep.workflows.field import init_field_wf
@@ -32,17 +31,15 @@ from qsmprep.workflows.swi import init_swi_wf
 from qsmprep.workflows.template import init_template_wf
 from qsmprep.workflows.two_pass import init_two_pass_wf
 
-ANATOMY_GB = 1.5
-"""Peak of N4 and Atropos on a T1w of 1 mm, with some to spare."""
-
 
 def build(study: Study, acquisitions: tuple[Acquisition, ...], work_dir: Path) -> pe.Workflow:
     """Return the graph that makes every output of the acquisitions."""
-    workflow = pe.Workflow(name="qsmprep_wf", base_dir=str(work_dir))
+    workflow = pe.Workflow(name=GRAPH, base_dir=str(work_dir))
     anatomies: dict[str, pe.Workflow] = {}
     for acquisition in acquisitions:
         graph = build_acquisition(study, acquisition)
-        _declare_memory(graph, _acquisition_gb(acquisition))
+        size = Size.of(acquisition, template=study.template, heads=study.heads)
+        declare(graph, size)
         _choose_device(graph, study.device)
         workflow.add_nodes([graph])
         anatomy = acquisition.t1w
@@ -50,7 +47,7 @@ def build(study: Study, acquisitions: tuple[Acquisition, ...], work_dir: Path) -
             continue
         if anatomy.key not in anatomies:
             anatomies[anatomy.key] = build_anatomy(study, anatomy, study.atlas)
-            _declare_memory(anatomies[anatomy.key], ANATOMY_GB)
+            declare(anatomies[anatomy.key], size)
         labelled = acquisition.labels_given is None
         _connect_anatomy(workflow, anatomies[anatomy.key], graph, labelled=labelled)
         connect_transforms(workflow, study, anatomies[anatomy.key], graph)
@@ -376,18 +373,6 @@ def _connect_references(
             (labels, graph, [("dseg", "inputnode.labels")]),
         ])  # fmt: skip
     return references
-
-
-def _acquisition_gb(acquisition: Acquisition) -> float:
-    """Return the memory a step may need: libraries, and some thirty volumes or all echoes."""
-    path = next(iter(acquisition.parts.values()))[0]
-    voxels = math.prod(cast(nb.Nifti1Image, nb.load(path)).shape[:3])
-    return 0.4 + 4e-9 * voxels * max(30, 6 * len(acquisition.echo_times))
-
-
-def _declare_memory(graph: pe.Workflow, gigabytes: float) -> None:
-    for name in graph.list_node_names():
-        graph.get_node(name)._mem_gb = gigabytes
 
 
 def _choose_device(graph: pe.Workflow, device: str) -> None:

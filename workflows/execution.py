@@ -16,6 +16,7 @@ from nipype.pipeline import plugins
 
 from qsmprep.errors import RequestError
 from qsmprep.resources import Resources
+from qsmprep.workflows.cost import schedule
 from qsmprep.workflows.pool import Pool, hush
 from qsmprep.workflows.progress import Progress, readable
 
@@ -60,7 +61,7 @@ def execute(
     runner = plugin.get("plugin", "MultiProc")
     arguments = {"status_callback": progress, **given}
     if runner == "MultiProc":
-        runner = Pool(plugin_args=_local_arguments(resources) | arguments)
+        runner = Pool(plugin_args=_local_arguments(workflow, resources) | arguments)
     try:
         with progress.shown():
             workflow.run(plugin=runner, plugin_args=arguments)
@@ -97,6 +98,7 @@ def configure(crash_dir: Path, stop_on_first_crash: bool = False) -> None:
                 "poll_sleep_duration": "0.05",
                 "stop_on_first_crash": str(stop_on_first_crash).lower(),
                 "check_version": "false",
+                "create_report": "false",  # a file and a folder for every step
             },
         }
     )
@@ -131,12 +133,14 @@ def draw_graph(workflow: pe.Workflow, path: Path) -> None:
     workflow.write_graph(str(path), graph2use="colored", format="svg")
 
 
-def _local_arguments(resources: Resources) -> dict[str, object]:
-    return {
-        "n_procs": resources.nprocs,
-        "memory_gb": resources.mem_mb / 1024,
-        "raise_insufficient": False,
-    }
+def _local_arguments(workflow: pe.Workflow, resources: Resources) -> dict[str, object]:
+    workers, memory_gb = schedule(workflow, resources)
+    if workers < resources.nprocs:
+        log.info(
+            "%d steps at once, not %d, for %d MB are given",
+            workers, resources.nprocs, resources.mem_mb,
+        )  # fmt: skip
+    return {"n_procs": workers, "memory_gb": memory_gb, "raise_insufficient": False}
 
 
 def _read_crashes(paths: list[Path]) -> dict[str, list[str]]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+import ctypes
 import fcntl
 from functools import partial
+import gc
 import logging
 import multiprocessing
 import os
@@ -66,10 +68,10 @@ class Pool(MultiProcPlugin):
     def _submit_job(self, node, updatehash=False):
         self._taskid += 1
         try:
-            future = self.pool.submit(run_node, node, updatehash, self._taskid)
+            future = self.pool.submit(run_and_tidy, node, updatehash, self._taskid)
         except BrokenProcessPool:  # one lost worker takes its pool with it
             self.pool = self._open()
-            future = self.pool.submit(run_node, node, updatehash, self._taskid)
+            future = self.pool.submit(run_and_tidy, node, updatehash, self._taskid)
         future.add_done_callback(partial(self._collect, self._taskid))
         self._task_obj[self._taskid] = future
         return self._taskid
@@ -83,6 +85,18 @@ class Pool(MultiProcPlugin):
                 "traceback": traceback.format_exc().splitlines(keepends=True),
                 "taskid": taskid,
             }
+
+
+def run_and_tidy(node, updatehash, taskid):
+    """Run a node as nipype does, and give the memory that it no longer uses back."""
+    try:
+        return run_node(node, updatehash, taskid)
+    finally:
+        gc.collect()
+        # The allocator keeps what it may need again, half a gigabyte after a registration.
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:  # other C libraries than GNU's have no such function
+            trim(0)
 
 
 def _start_worker(folder: str) -> None:

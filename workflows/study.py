@@ -56,6 +56,11 @@ class Study:
         return self.atlas is not None and self.protocol.segmentation.contrast == "hybrid"
 
     @property
+    def heads(self) -> int:
+        """How many labelled heads the atlas has."""
+        return len(self.atlas.members) if self.atlas else 0
+
+    @property
     def regions(self) -> list[tuple[int, str, str]]:
         """Labels of the atlas as plain rows."""
         regions = self.atlas.regions if self.atlas else ()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 import re
 from typing import Literal, NamedTuple
@@ -225,6 +225,17 @@ class Plan:
         """Keys of acquisitions that were found but will not be processed."""
         kept = {acquisition.key for acquisition in self.acquisitions}
         return tuple(sorted({issue.key for issue in self.issues if issue.key} - kept))
+
+    def batches(self, size: int) -> Iterator[Plan]:
+        """Return plans of so many participants each, with all that was found wrong."""
+        participants = list(dict.fromkeys(a.participant for a in self.acquisitions))
+        for first in range(0, len(participants), size):
+            some = set(participants[first : first + size])
+            yield self.only(a for a in self.acquisitions if a.participant in some)
+
+    def only(self, acquisitions: Iterable[Acquisition]) -> Plan:
+        """Return the plan of some acquisitions."""
+        return replace(self, acquisitions=tuple(acquisitions))
 
 
 def acquisition_key(

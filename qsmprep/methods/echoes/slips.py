@@ -67,9 +67,11 @@ def _swapped(magnitude, phase) -> bool:
     """
     if len(magnitude) < 2:
         return False
-    likeness = [np.corrcoef(part[0].ravel(), part[1].ravel())[0, 1] for part in (magnitude, phase)]
     rough = [_roughness(part[0]) for part in (magnitude, phase)]
-    return bool(likeness[0] < likeness[1] and rough[0] > 2 * rough[1] and likeness[1] > 0.8)
+    if rough[0] <= 2 * rough[1]:
+        return False
+    likeness = [np.corrcoef(part[0].ravel(), part[1].ravel())[0, 1] for part in (magnitude, phase)]
+    return bool(likeness[1] > max(likeness[0], 0.8))
 
 
 def _roughness(volume) -> float:
