@@ -114,14 +114,12 @@ def test_each_field_has_its_own_scale_and_unit(volume, ball):
     assert all(low == -high for low, high in {image.get_clim() for image in images(local)})
 
 
-def test_phase_is_shown_from_minus_to_plus_pi_at_the_first_and_the_last_echo(ball):
-    phase = np.stack([np.full(SHAPE, value, "f4") for value in (0.5, 9.0, -3.0)])
-    figure = figures.phase_echoes(phase, [0.006, 0.014, 0.022], ball, VOXEL)
+def test_phase_is_shown_from_minus_to_plus_pi_at_its_echo_times(ball):
+    phase = [np.full(SHAPE, value, "f4") for value in (0.5, -3.0)]
+    figure = figures.phase_echoes(phase, [0.006, 0.022], ball, VOXEL)
     assert {image.get_clim() for image in images(figure)} == {(-np.pi, np.pi)}
     assert {"rad, at 6 ms", "rad, at 22 ms"} <= set(texts(figure))
     assert {float(image.get_array().max()) for image in images(figure)} == {0.5, -3.0}
-    alone = figures.phase_echoes(phase[:1], [0.006], ball, VOXEL)
-    assert "rad, at 22 ms" not in texts(alone)
 
 
 @pytest.mark.parametrize("ending", ["png", "svg"])

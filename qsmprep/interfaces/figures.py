@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import nibabel as nb
 from nipype.interfaces.base import (
@@ -15,10 +16,11 @@ from nipype.interfaces.base import (
     isdefined,
     traits,
 )
+import numpy as np
 
 from qsmprep.bids.derivatives import atomic_copy, figure_path
 from qsmprep.geometry import Geometry
-from qsmprep.interfaces._nifti import load, load_echoes, load_labels, load_mask
+from qsmprep.interfaces._nifti import load, load_labels, load_mask
 from qsmprep.reports import figures
 from qsmprep.reports.iron import iron_by_age
 from qsmprep.reports.overlays import label_overlay
@@ -88,15 +90,23 @@ class DrawMaps(_Draw):
         grid, (magnitude, chi) = self._grid(), self._load("magnitude", "chi")
         brain, trusted = load_mask(self.inputs.brain_mask), load_mask(self.inputs.trusted_mask)
         yield "mask", figures.mask_contour(magnitude, brain, trusted, *grid), ".png"
+        ends = sorted({0, len(self.inputs.te) - 1})
+        te = [self.inputs.te[echo] for echo in ends]
+        phase = [self._echo(echo) for echo in ends]
+        yield "phase", figures.phase_echoes(phase, te, brain, *grid), ".png"
+        del phase  # or it would add to the peak of memory
         total, local, noise = self._load("field_hz", "local", "noise")
-        phase = load_echoes(self.inputs.phase)[0]
-        yield "phase", figures.phase_echoes(phase, self.inputs.te, brain, *grid), ".png"
         yield "field", figures.field_maps(total, noise, brain, *grid), ".png"
         yield "localField", figures.local_field_planes(local, trusted, *grid), ".png"
         yield "chi", figures.chi_planes(chi, trusted, *grid), ".png"
         if isdefined(self.inputs.r2star):
             (r2star,) = self._load("r2star")
             yield "r2star", figures.r2star_planes(r2star, brain, *grid), ".png"
+
+    def _echo(self, index: int) -> np.ndarray:
+        """Return the phase of one echo; the others stay in the file."""
+        image = cast(nb.Nifti1Image, nb.load(self.inputs.phase))
+        return np.asarray(image.dataobj[..., index], dtype=np.float32)
 
 
 class DrawRegions(_Draw):

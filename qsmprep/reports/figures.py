@@ -146,36 +146,34 @@ def mask_contour(
 
 
 def phase_echoes(
-    phase,
+    phase: Sequence,
     te: Sequence[float],
     mask,
     voxel_size: Sequence[float],
     axcodes: Axcodes = RAS,
 ) -> Figure:
     """
-    Axial slices of the phase of the first and of the last echo, as it was read.
+    Axial slices of the phase of some echoes, as it was read.
 
     Parameters
     ----------
     phase : (E, X, Y, Z) real array
-        Phase of every echo, rad, wrapped.
+        Phase of the echoes to show, rad, wrapped.
     te
-        Echo times, s.
+        Their echo times, s.
     mask : (X, Y, Z) boolean array
         Brain; the figure is cropped to it.
     voxel_size, axcodes
         As in `chi_planes`.
     """
-    shown = sorted({0, len(te) - 1})
     title = "Phase as read, not unwrapped"
-    sheet = Sheet(mask, voxel_size, axcodes, planes=[AXIAL] * len(shown), title=title)
-    for row, echo in enumerate(shown):
-        image = sheet.show(within(phase[echo], mask), "gray", (-np.pi, np.pi), rows=[row])
-        sheet.colour_bar(image, f"rad, at {1e3 * te[echo]:.3g} ms", rows=[row])
-    times = " and of the last ".join(f"echo at {1e3 * te[echo]:.3g} ms" for echo in shown)
+    sheet = Sheet(mask, voxel_size, axcodes, planes=[AXIAL] * len(te), title=title)
+    for row, (volume, time) in enumerate(zip(phase, te, strict=True)):
+        image = sheet.show(within(volume, mask), "gray", (-np.pi, np.pi), rows=[row])
+        sheet.colour_bar(image, f"rad, at {1e3 * time:.3g} ms", rows=[row])
+    times = " and ".join(f"{1e3 * time:.3g} ms" for time in te)
     sheet.figure.set_label(
-        f"Axial slices of the phase of the first {times}, not unwrapped, in grey from minus π "
-        "to π rad."
+        f"Axial slices of the phase at {times}, not unwrapped, in grey from minus π to π rad."
     )
     return sheet.figure
 

@@ -30,7 +30,7 @@ def iron_of(region: str, age: float) -> float:
     Return the non-haem iron of a nucleus, mg per 100 g of wet tissue, in brains of an age.
 
     After Hallgren and Sourander (1958, doi:10.1111/j.1471-4159.1958.tb12607.x), who measured it
-    after death in adults and children without disease of the brain.
+    after death.
 
     Parameters
     ----------
