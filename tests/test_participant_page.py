@@ -87,8 +87,9 @@ def test_a_picture_that_is_not_there_is_explained_in_its_place(out, section):
     for what in SECTIONS[section]:
         (out / f"sub-01/figures/{STEM}_desc-{what}_figure.png").unlink()
     page = Page(participant_page(out, [status("ses-1", "partial", "the disk was full")]))
-    assert "Not there. the disk was full" in page.section(section)
-    missing = page.section("Summary").split("Missing:")[1]
+    assert "Not there" in page.section(section)
+    assert "The run says of this acquisition: the disk was full" in page.section(section)
+    missing = page.section("Summary").split("Missing")[1]
     for kind in FIGURES:
         assert (kind.name in missing) == (kind.what in SECTIONS[section])
 

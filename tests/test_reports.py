@@ -211,6 +211,7 @@ def test_dots_stand_at_the_means(tmp_path):
     assert means == [89.5, 94.5, 99.5]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["pallidum"]
     assert "ppb" in axes.get_xlabel()
+    assert "pallidum left 89.5, right 99.5, both 94.5" in region_dots(table, "csf").get_label()
     assert cohort_dots(table, "none").axes
 
 

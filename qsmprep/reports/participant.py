@@ -48,6 +48,8 @@ _PIECES = re.compile(
     r"desc-(acquisition_|regions_)?qc\.json|Chimap\.(json|nii\.gz))"
 )
 
+_NOT_THERE = "Not there: its file is not in this folder."
+
 OF_T1W = ("registration", "labelsChi", "labels", "regions", "iron")
 """Figures that need a T1w and labels."""
 
@@ -187,17 +189,14 @@ def _why(
             "The curve of iron over age is not drawn: the dataset gave no age in years for this "
             "participant, or the table has none of pallidum, putamen and caudate."
         )
-    return f"Not there. {reason}" if reason else "Not there: its file is not in this folder."
+    told = f" The run says of this acquisition: {reason}" if reason else ""
+    return f"{_NOT_THERE}{told}"
 
 
-def _missing(why: Mapping[str, str]) -> dict[str, list[str]]:
-    """Return what is missing, by the reason; what was not asked for is not missing."""
+def _missing(why: Mapping[str, str]) -> list[str]:
+    """Return the names of what is missing; what was not asked for is not."""
     names = {kind.what: kind.name for kind in FIGURES} | {"table": "Table of regions"}
-    missing: dict[str, list[str]] = {}
-    for what, reason in why.items():
-        if reason.startswith("Not there"):
-            missing.setdefault(reason, []).append(names[what])
-    return missing
+    return [names[what] for what, reason in why.items() if reason.startswith(_NOT_THERE)]
 
 
 def _table(path: Path, sidecar: Mapping) -> dict:
