@@ -9,6 +9,7 @@ from qsmprep.reports.facts import (
     Grid,
     convergence,
     coverage,
+    milliseconds,
     readout,
     reference,
     scanner,
@@ -110,7 +111,7 @@ def _acquisition(sidecar: Mapping, grid: Grid | None) -> list[Item]:
         "ParallelReductionFactorInPlane": "acceleration",
         "Manufacturer": "vendor and model",
     }
-    times = sidecar.get("EchoTimes") or []
+    times = milliseconds(sidecar)
     return [
         Item(
             "Hardware and sequence",

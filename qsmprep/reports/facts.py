@@ -68,7 +68,7 @@ def facts(sidecar: Mapping, grid: Grid | None) -> list[tuple[str, str]]:
     """Return the decisions and measures a reader looks for first, none without a map."""
     if not sidecar:
         return []
-    sources = [str(source) for source in sidecar.get("Sources", [])]
+    sources = [str(source) for source in _items(sidecar.get("Sources"))]
     t1w = sidecar.get("T1w") or [source for source in sources if "_T1w." in source]
     rows = [
         ("Echo times", echoes(sidecar)),
@@ -100,9 +100,13 @@ def scanner(sidecar: Mapping) -> list[tuple[str, str, str]]:
 
 def milliseconds(sidecar: Mapping) -> list[float]:
     """Return the echo times in ms, none where they are not told."""
-    times = sidecar.get("EchoTimes")
-    times = times if isinstance(times, Sequence) and not isinstance(times, str) else []
+    times = _items(sidecar.get("EchoTimes"))
     return [1e3 * time for time in times if isinstance(time, int | float)]
+
+
+def _items(found: object) -> Sequence:
+    """Return a list of a sidecar, an empty one where something else stands."""
+    return found if isinstance(found, list) else []
 
 
 def echoes(sidecar: Mapping) -> str:
@@ -205,7 +209,7 @@ def convergence(found: object) -> str:
 
 def notes(sidecar: Mapping) -> list[str]:
     """Return what to know besides; a warning if fringes end inside the brain."""
-    told = [plain(note) for note in sidecar.get("Notes", [])]
+    told = [plain(note) for note in _items(sidecar.get("Notes"))]
     found = sidecar.get("OpenFringes")
     if isinstance(found, Mapping) and found.get("lines"):
         told.append(

@@ -205,7 +205,7 @@ def _table(path: Path, sidecar: Mapping) -> dict:
         table = read_regions(path)
         preferred = sidecar.get("Reference")
         preferred = preferred.get("name") if isinstance(preferred, Mapping) else preferred
-        first = reference_of(table, preferred)
+        first = reference_of(table, preferred if isinstance(preferred, str) else None)
         main, others = table_rows(table, first)
         names = [*{first: None} | dict.fromkeys(_chi(table)["reference"].dropna())]
         atlas = plain(next(iter(table["atlas"].dropna()), MISSING))
