@@ -18,9 +18,12 @@ from report_folder import (
     status,
 )
 
+from qsmprep.bids.models import Acquisition
+from qsmprep.protocol import Protocol
 from qsmprep.reports import figures
 from qsmprep.reports.pictures import FIGURES
 from qsmprep.reports.quality import rows_of
+from qsmprep.workflows.study import Study, _known
 
 SECTIONS = {
     "Acquisition": (), "Masks": ("mask",), "Phase and field": ("phase", "field"),
@@ -241,6 +244,17 @@ def test_what_the_consensus_asks_for_is_filled_in(out):
         "To add: The sidecars do not tell: flip angle, acceleration"
         in (rows["Hardware and sequence"])
     )
+
+
+def test_what_the_scanner_wrote_reaches_the_sidecar_of_the_map(tmp_path):
+    written = {"FlipAngle": 15, "Manufacturer": "Siemens", "DeviceSerialNumber": "4711"}
+    acquisition = Acquisition(
+        participant="01", session=None, entities=(), suffix="MEGRE", parts={},
+        echo_times=(0.006,), b0=3.0, metadata=written,
+    )  # fmt: skip
+    study = Study(tmp_path, tmp_path, Protocol.read(), None)
+    # What identifies a machine or a person stays where it is.
+    assert _known(study, acquisition)["Scanner"] == {"Manufacturer": "Siemens", "FlipAngle": 15}
 
 
 def test_methods_settings_versions_and_command_are_told(out):

@@ -69,8 +69,7 @@ def chi_planes(
         Written above the slices.
     """
     chi = np.asarray(chi_ppm) * PPB_PER_PPM
-    title = f"{title}, black {_signed(window_ppb[0])} ppb, white {_signed(window_ppb[1])} ppb"
-    sheet = Sheet(mask, voxel_size, axcodes, title=title)
+    sheet = Sheet(mask, voxel_size, axcodes, title=_grey_title(title, window_ppb))
     image = sheet.show(within(chi, mask), "gray", window_ppb)
     sheet.colour_bar(image, "χ (ppb)")
     sheet.figure.set_label(
@@ -226,7 +225,7 @@ def local_field_planes(
     """
     local = np.asarray(local_field_ppm) * PPB_PER_PPM
     window = even_window(local, mask)
-    sheet = Sheet(mask, voxel_size, axcodes, title="Local field")
+    sheet = Sheet(mask, voxel_size, axcodes, title=_grey_title("Local field", window))
     image = sheet.show(within(local, mask), "gray", window)
     sheet.colour_bar(image, "local field (ppb)")
     sheet.figure.set_label(
@@ -272,10 +271,13 @@ def registration_frames(
     The parameters are those of `registration_check`.
     """
     frames = []
-    for volume, title in ((t1w_in_gre, "T1w"), (magnitude, "Magnitude")):
+    for volume, title, seen in (
+        (t1w_in_gre, "T1w", "the T1w image, brain alone"),
+        (magnitude, "Magnitude", "the magnitude"),
+    ):
         sheet = Sheet(mask, voxel_size, axcodes, title=title)
         sheet.show(volume, "gray", grey_window(volume, mask))
-        sheet.figure.set_label(f"The same slices of the {title} image, brain alone.")
+        sheet.figure.set_label(f"The same slices of {seen}.")
         frames.append(sheet.figure)
     return frames[0], frames[1]
 
@@ -296,6 +298,11 @@ def _signed(value: float) -> str:
     return f"{value:+g}".replace("-", "−") if value else "0"
 
 
+def _grey_title(title: str, window_ppb: tuple[float, float]) -> str:
+    low, high = map(_signed, window_ppb)
+    return f"{title}, black {low} ppb, white {high} ppb"
+
+
 def _scale(window: tuple[float, float], unit: str) -> str:
     return f"from {number(window[0], 0)} to {number(window[1], 1 if window[1] < 5 else 0)} {unit}"
 
@@ -303,7 +310,9 @@ def _scale(window: tuple[float, float], unit: str) -> str:
 def _spread(volume, mask, unit: str) -> str:
     """Return where the middle and the bulk of the values in a mask lie, as a sentence."""
     values = np.asarray(volume)[np.asarray(mask, dtype=bool)]
-    low, middle, high = (number(float(q)) for q in np.nanpercentile(values, (5, 50, 95)))
+    found = np.nanpercentile(values, (5, 50, 95))
+    digits = 1 if np.abs(found).max() >= 1 else 3
+    low, middle, high = (number(float(q), digits) for q in found)
     return f"Median {middle} {unit}, nine in ten voxels between {low} and {high} {unit}."
 
 
