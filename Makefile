@@ -5,11 +5,14 @@ BIN := .venv/bin
 DEMO := demo
 
 help:
-	@echo "make demo    simulate two heads, map them, compare with the truth; results in $(DEMO)/"
-	@echo "make test    check the code and run the tests"
-	@echo "make check   style, types, spelling and the direction of imports only"
-	@echo "make format  put the code into shape"
-	@echo "make clean   remove $(DEMO)/, .venv/ and all caches"
+	@echo "make demo        simulate two heads, map them, compare with the truth; results in $(DEMO)/"
+	@echo "make test        check the code and run the tests"
+	@echo "make image       build the container image; run it as Docker and Apptainer do"
+	@echo "make check       style, types, spelling and the direction of imports only"
+	@echo "make slurm-check six participants on a SLURM of one node; needs root"
+	@echo "make docs        the documentation as a site, in docs/_build/index.html"
+	@echo "make format      put the code into shape"
+	@echo "make clean       remove $(DEMO)/, .venv/ and all caches"
 
 # --- installation: done once, and again when pyproject.toml changes ---
 
@@ -24,7 +27,7 @@ $(BIN)/pip:
 	@touch $@
 
 .venv/.installed-dev: pyproject.toml | $(BIN)/pip
-	$(BIN)/pip install --quiet -e '.[test,dev]'
+	$(BIN)/pip install --quiet -e '.[test,dev,docs]'
 	@touch $@ .venv/.installed
 
 # --- demonstration ---
@@ -55,12 +58,23 @@ check: .venv/.installed-dev
 test: check
 	$(BIN)/pytest
 
+slurm-check: .venv/.installed
+	PATH="$(CURDIR)/$(BIN):$$PATH" containers/slurm-check.sh
+
+# Where neither Docker nor Apptainer is, it has to be root; see containers/standin.sh.
+image: .venv/.installed
+	containers/check.sh --apptainer
+
+docs: .venv/.installed-dev
+	$(BIN)/python docs/generate.py
+	$(BIN)/sphinx-build -W --keep-going -q -c docs . docs/_build
+
 format: .venv/.installed-dev
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
 clean:
-	rm -rf $(DEMO) .venv build dist *.egg-info .coverage \
+	rm -rf $(DEMO) .venv build dist docs/_build *.egg-info .coverage \
 		.mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
-.PHONY: help demo check test format clean
+.PHONY: help demo check test docs image slurm-check format clean

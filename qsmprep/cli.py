@@ -12,9 +12,13 @@ import shlex
 import signal
 import sys
 import traceback
+from typing import TYPE_CHECKING
 
 import qsmprep
 from qsmprep.errors import ProtocolError, QSMPrepError, RequestError
+
+if TYPE_CHECKING:
+    from qsmprep.request import Request
 
 DESCRIPTION = """\
 From multi-echo gradient-echo MRI in BIDS to regional brain-iron numbers one can publish.
@@ -105,14 +109,14 @@ def _add_protocol(group) -> None:
 
 def _add_resources(group) -> None:
     group.add_argument(
-        *_both("nprocs"), *_both("n-cpus"), *_both("nthreads"), type=_positive, metavar="N",
+        *_both("nprocs"), *_both("n-cpus"), *_both("nthreads"), type=positive, metavar="N",
         help="steps that may run at once (default: all cores)",
     )  # fmt: skip
     group.add_argument(
-        *_both("omp-nthreads"), type=_positive, metavar="N", help="threads of each (default: 1)"
+        *_both("omp-nthreads"), type=positive, metavar="N", help="threads of each (default: 1)"
     )
     group.add_argument(
-        *_both("mem-mb"), "--mem", type=_memory, metavar="MB",
+        *_both("mem-mb"), "--mem", type=memory, metavar="MB",
         help="memory of all together; K, M, G and T are understood (default: nine tenths)",
     )  # fmt: skip
     group.add_argument(
@@ -166,13 +170,15 @@ def _both(name: str) -> list[str]:
     return list(dict.fromkeys([f"--{name}", f"--{name.replace('-', '_')}"]))
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
+    """Read a number of something there has to be one of."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text} is not a positive whole number")
     return int(text)
 
 
-def _memory(text: str) -> int:
+def memory(text: str) -> int:
+    """Read an amount of memory, MB."""
     match = re.fullmatch(r"(\d+)\s*([KMGT]?)B?", text.strip().upper())
     if match is None:
         raise argparse.ArgumentTypeError(f"{text} is no amount of memory, such as 16000 or 16G")
@@ -248,17 +254,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _dispatch(options: argparse.Namespace, command: str) -> int:
     if options.analysis_level == "group":
-        from qsmprep.group.run import run_group
+        from qsmprep.scratch import room_to_write
 
-        return run_group(
-            options.output_dir.absolute(),
-            participants=options.participant_label,
-            sessions=options.session_label,
-            dry_run=options.dry_run,
-        )
+        with room_to_write(options.output_dir.absolute()):
+            from qsmprep.group.run import run_group
 
-    from qsmprep.protocol import DEFAULT
-    from qsmprep.request import Request
+            return run_group(
+                options.output_dir.absolute(),
+                participants=options.participant_label,
+                sessions=options.session_label,
+                dry_run=options.dry_run,
+            )
+
     from qsmprep.run import dry_run, rebuild_reports, run_participants, write_boilerplate
 
     run: Callable[[Request], int]
@@ -270,16 +277,25 @@ def _dispatch(options: argparse.Namespace, command: str) -> int:
         run = write_boilerplate
     else:
         run = run_participants
-    protocols = options.protocol or [DEFAULT]
-    requests = [_request(options, command, protocol) for protocol in protocols]
+    requests = requests_of(options, command)
     if len(requests) == 1:
         return run(requests[0])
 
-    from qsmprep.multiverse import run_all, spread_out
+    from qsmprep.multiverse import run_all
 
     maps = not (options.dry_run or options.boilerplate_only)
     compare_in = options.output_dir.absolute() if maps else None
-    return run_all(spread_out(requests), run, compare_in)
+    return run_all(requests, run, compare_in)
+
+
+def requests_of(options: argparse.Namespace, command: str) -> tuple[Request, ...]:
+    """Return what is asked for, one request per protocol, each with an output folder."""
+    from qsmprep.multiverse import spread_out
+    from qsmprep.protocol import DEFAULT
+
+    protocols = options.protocol or [DEFAULT]
+    requests = tuple(_request(options, command, protocol) for protocol in protocols)
+    return requests if len(requests) == 1 else spread_out(requests)
 
 
 def _request(options: argparse.Namespace, command: str, protocol: str):

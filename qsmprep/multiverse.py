@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from qsmprep.bids.derivatives import replacing, write_json
+from qsmprep.bids.derivatives import write_json
 from qsmprep.bids.output import check_output_dir
 from qsmprep.errors import ProtocolError
+from qsmprep.files import replacing
 from qsmprep.request import Request, resolve
 
 TABLE = "multiverse_regions.tsv"

@@ -8,8 +8,8 @@ import platform
 
 import qsmprep
 from qsmprep.bids.atlas import Atlas
-from qsmprep.bids.derivatives import atomic_write_text
 from qsmprep.bids.output import container, write_output_files
+from qsmprep.files import atomic_write_text
 from qsmprep.protocol import ALGORITHMS
 from qsmprep.reports.methods_text import methods_text
 from qsmprep.request import Request

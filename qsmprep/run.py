@@ -9,14 +9,13 @@ from enum import IntEnum
 import logging
 import os
 from pathlib import Path
-import shutil
+import platform
 import signal
 import threading
 import time
 
 from qsmprep.bids.atlas import Atlas
 from qsmprep.bids.dataset import read_plan
-from qsmprep.bids.derivatives import atomic_write_text
 from qsmprep.bids.models import Plan
 from qsmprep.bids.needs import with_masks, with_t1w
 from qsmprep.bids.outcome import judge
@@ -24,10 +23,17 @@ from qsmprep.bids.output import check_output_dir
 from qsmprep.bids.plan import describe, summarise
 from qsmprep.bids.segmentations import with_segmentations
 from qsmprep.bids.status import StatusRow, read_status, skipped_rows, update_status
+from qsmprep.compute import check_memory, compute, open_work_dir, parts_of
 from qsmprep.errors import QSMPrepError, RequestError
+from qsmprep.files import atomic_write_text
 from qsmprep.provenance import boilerplate, code_digest, describe_machine, write_head
 from qsmprep.request import Request, resolve
-from qsmprep.scratch import forget, open_scratch, set_environment
+from qsmprep.scratch import (
+    ensure_temporary_folder,
+    forget,
+    room_to_write,
+    set_environment,
+)
 from qsmprep.terminal import TerminalHandler
 
 log = logging.getLogger("qsmprep")
@@ -83,7 +89,7 @@ def dry_run(request: Request) -> Exit:
     print(describe(plan))
     if not plan.acquisitions:
         return Exit.REFUSED
-    _check_memory(request, plan, atlas)
+    check_memory(request, plan, atlas)
     lacking = skipped_rows(plan) or _without_t1w(request, plan)
     return Exit.INCOMPLETE if lacking else Exit.DONE
 
@@ -105,8 +111,9 @@ def run_participants(request: Request) -> int:
         from qsmprep.workflows.execution import check_plugin
 
         check_plugin(request.plugin)
-    _check_memory(request, plan, atlas)
-    work_dir = _work_dir(request, plan)
+    check_memory(request, plan, atlas)
+    work_dir = open_work_dir(request, plan)
+    ensure_temporary_folder(work_dir)
     write_head(request, atlas)
     with _logging(request.out_dir / "logs", verbose=request.verbose):
         log.info("qsmprep %s, protocol %s", code_digest(), digest)
@@ -137,7 +144,7 @@ def _run(request: Request, plan: Plan, atlas: Atlas | None, work_dir: Path) -> i
         if todo.acquisitions and not reason:
             try:
                 with _terminable():
-                    crashes = _execute(request, todo, atlas, work_dir)
+                    crashes = compute(request, todo, atlas, work_dir)
             except KeyboardInterrupt as error:
                 ending = signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT
                 reason = "interrupted; the same command goes on from here"
@@ -209,7 +216,7 @@ def _discard(plan: Plan, rows: list[StatusRow], work_dir: Path) -> None:
     done = [row.status == "done" for row in rows]
     parts: dict[bool, set[str]] = {False: set(), True: set()}
     for acquisition, finished in zip(plan.acquisitions, done, strict=True):
-        parts[finished] |= _parts(plan.only([acquisition])).keys()
+        parts[finished] |= parts_of(plan.only([acquisition])).keys()
     forget(work_dir, parts[True] - parts[False])
 
 
@@ -221,7 +228,9 @@ def rebuild_reports(request: Request) -> Exit:
         raise RequestError(f"{request.out_dir}: holds no results; run the participants first")
     if unknown := sorted(wanted - participants):
         raise RequestError(f"{request.out_dir}: holds no results of {', '.join(unknown)}")
-    if bugs := _write_pages(request, wanted or participants):
+    with room_to_write(request.out_dir):
+        bugs = _write_pages(request, wanted or participants)
+    if bugs:
         raise bugs[0]
     return Exit.DONE
 
@@ -240,8 +249,9 @@ def _nothing_to_do(request: Request, plan: Plan) -> str:
 def _logging(folder: Path, *, verbose: bool) -> Iterator[None]:
     """Write what the run tells to the terminal, and every step to a file."""
     folder.mkdir(parents=True, exist_ok=True)
-    # The number of the process, because jobs of one study start in the same second.
-    name = f"qsmprep_{time.strftime('%Y%m%d-%H%M%S')}_{os.getpid()}.log"
+    # Jobs of one study start in the same second, on many machines.
+    who = f"{platform.node().partition('.')[0]}-{os.getpid()}"
+    name = f"qsmprep_{time.strftime('%Y%m%d-%H%M%S')}_{who}.log"
     terminal, file = TerminalHandler(), logging.FileHandler(folder / name, encoding="utf-8")
     terminal.setLevel(logging.DEBUG if verbose else logging.INFO)
     handlers = (terminal, file)
@@ -273,91 +283,6 @@ def _terminable() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, former)
-
-
-def _check_memory(request: Request, plan: Plan, atlas: Atlas | None) -> None:
-    """Refuse to start what cannot end within the memory given; a cluster has its own."""
-    from qsmprep.workflows.cost import check_memory
-
-    if not request.plugin:
-        check_memory(
-            plan.acquisitions,
-            request.protocol,
-            template=request.template,
-            heads=len(atlas.members) if atlas else 0,
-            resources=request.resources,
-        )
-
-
-def _work_dir(request: Request, plan: Plan) -> Path:
-    """Return where intermediate results of exactly this program lie, whatever the protocol."""
-    folder = request.resources.work_dir / f"qsmprep-{code_digest()}"
-    if request.clean_work_dir and (request.participants or request.sessions):
-        forget(folder, _parts(plan))  # jobs of others may be at work
-    elif request.clean_work_dir:
-        shutil.rmtree(folder, ignore_errors=True)
-    return open_scratch(folder)
-
-
-def _parts(plan: Plan) -> dict[str, str]:
-    """Return what to call each part of the graph, by its name there."""
-    parts = [part for a in plan.acquisitions for part in (a, a.t1w) if part is not None]
-    return {part.name_safe: part.key for part in parts}
-
-
-def _execute(
-    request: Request, plan: Plan, atlas: Atlas | None, work_dir: Path
-) -> dict[str, list[str]]:
-    """Run the graph; return what went wrong, by the name of the part it went wrong in."""
-    from qsmprep.interfaces.atlas import prepare_atlas
-    from qsmprep.workflows.base import Study, build
-    from qsmprep.workflows.execution import configure, draw_graph, execute
-
-    logs = request.out_dir / "logs"
-    configure(logs, request.stop_on_first_crash)
-    if atlas:
-        atlas = prepare_atlas(atlas, work_dir / "atlases")
-    study = Study(
-        request.bids_dir,
-        request.out_dir,
-        request.protocol,
-        atlas,
-        placed=_place(request, plan, atlas, work_dir),
-        device=request.resources.device,
-        template=request.template,
-    )
-    workflow = build(study, plan.acquisitions, work_dir)
-    if request.write_graph:
-        draw_graph(workflow, logs / "graph.svg")
-    return execute(
-        workflow,
-        resources=request.resources,
-        crash_dir=logs,
-        plugin=request.plugin,
-        names=_parts(plan),
-    )
-
-
-def _place(
-    request: Request, plan: Plan, atlas: Atlas | None, work_dir: Path
-) -> Mapping[str, Path]:
-    """Return the transforms of the atlas to the template, if the protocol goes that way."""
-    from qsmprep.workflows.atlas import place_atlas
-
-    settings = request.protocol.segmentation
-    needed = atlas and any(acquisition.t1w for acquisition in plan.acquisitions)
-    if not (atlas and needed and settings.route == "template" and len(atlas.members) > 1):
-        return {}
-    return place_atlas(
-        atlas,
-        request.template,
-        seed=settings.seed,
-        spacing=settings.spacing,
-        folder=work_dir / "atlases",
-        resources=request.resources,
-        crash_dir=request.out_dir / "logs",
-        plugin=request.plugin,
-    )
 
 
 def _without_t1w(request: Request, plan: Plan) -> bool:

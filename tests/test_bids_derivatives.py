@@ -15,18 +15,16 @@ import pytest
 
 from qsmprep.bids.dataset import read_plan
 from qsmprep.bids.derivatives import (
-    atomic_copy,
-    atomic_write_text,
     bids_uri,
     derivative_path,
     figure_path,
-    replacing,
     sidecar_path,
     write_json,
 )
 from qsmprep.bids.output import check_output_dir, write_output_files
 from qsmprep.bids.status import StatusRow, read_status, skipped_rows, update_status
 from qsmprep.errors import RequestError
+from qsmprep.files import atomic_copy, atomic_write_text, replacing
 
 DIGEST = "0123456789ab"
 STEM = "sub-01_ses-1_acq-x_run-1"

@@ -183,7 +183,7 @@ def pretended(monkeypatch):
                     (request.out_dir / path).touch()
         return {}
 
-    monkeypatch.setattr(run, "_execute", execute)
+    monkeypatch.setattr(run, "compute", execute)
     monkeypatch.setattr(run, "_write_pages", lambda *_: [])
     return batches
 
@@ -203,7 +203,7 @@ def call(skeleton, tmp_path):
 @pytest.mark.usefixtures("pretended")
 def test_only_results_of_those_asked_for_are_forgotten(call, monkeypatch):
     assert call() == {"01", "07", "08"}
-    monkeypatch.setattr(run, "_execute", lambda *_: {})
+    monkeypatch.setattr(run, "compute", lambda *_: {})
     assert call("--clean-workdir", "--participant-label", "07") == {"01", "08"}
     assert call("--clean-workdir") == set()
 

@@ -255,7 +255,7 @@ def test_a_lost_report_does_not_lose_the_status(simulated, tmp_path, monkeypatch
     )  # fmt: skip
     for name in ("NUMBA_CACHE_DIR", "MPLCONFIGDIR", "NIPYPE_CONFIG_DIR", "OMP_NUM_THREADS"):
         monkeypatch.setenv(name, os.environ.get(name, ""))
-    monkeypatch.setattr(run_module, "_execute", fail)
+    monkeypatch.setattr(run_module, "compute", fail)
     with pytest.raises(type(error)):
         run_participants(request)
     row = statuses(tmp_path / "out")["sub-01"]

@@ -265,7 +265,7 @@ def test_several_heads_meet_the_participant_on_the_template(
     assert sorted(placed) == ["sub-1", "sub-2"]
     assert {path: path.stat().st_mtime_ns for path in place().values()} == times  # once is enough
     assert {path.parent for path in placed.values()} == set((tmp_path / "atlases").iterdir())
-    assert len(list(placed["sub-1"].parent.iterdir())) == 2  # and nothing is left behind
+    assert len(list(placed["sub-1"].parent.glob("[!.]*"))) == 2  # and nothing is left behind
     aligned = SyN(
         fixed=template.t1w,
         fixed_mask=template.mask,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+import csv
 from dataclasses import dataclass
+from importlib.resources import files
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, cast
@@ -40,55 +42,21 @@ class Cost(NamedTuple):
     seconds: float = 1.0
 
 
-COSTS: Mapping[str, Cost] = {
-    "AlignAtlas": Cost(47, 0, 2.3),
-    "ApplyTransforms": Cost(52, 0, 0.3),
-    "BrainMask": Cost(47, 0, 2.3),
-    "CarryMap": Cost(62, 0, 0.5),
-    "CorrectBipolar": Cost(44, 11, 0.1),
-    "DrawMaps": Cost(53, 0, 0.6),
-    "DrawRegions": Cost(53, 0, 0.8),
-    "FindBrain": Cost(74, 0, 1.0),
-    "FindFringes": Cost(49, 12, 0.3),
-    "FitField": Cost(68, 17, 0.4),
-    "FitR2star": Cost(58, 15, 0.2),
-    "FuseLabels": Cost(20, 30, 7.7),
-    "Invert": Cost(210, 0, 12.0),
-    "Invert.fansi": Cost(145, 0, 1.5),
-    "Invert.hdqsm": Cost(147, 0, 2.0),
-    "Invert.ilsqr": Cost(110, 0, 2.0),
-    "Invert.medi": Cost(147, 0, 5.0),
-    "Invert.medi0": Cost(147, 0, 5.0),
-    "Invert.ndi": Cost(82, 0, 1.0),
-    "Invert.rts": Cost(128, 0, 1.0),
-    "Invert.tgv": Cost(363, 0, 16.0),
-    "Invert.tikhonov": Cost(54, 0, 0.3),
-    "Invert.tkd": Cost(54, 0, 0.3),
-    "Invert.tsvd": Cost(54, 0, 0.3),
-    "Invert.tv": Cost(119, 0, 0.5),
-    "Invert.wtv": Cost(128, 0, 1.5),
-    "JoinPasses": Cost(50, 0, 0.3),
-    "JudgeSign": Cost(88, 0, 0.4),
-    "MakeSWI": Cost(27, 10, 0.2),
-    "MeasureQuality": Cost(25, 0, 0.1),
-    "N4": Cost(50, 0, 1.0),
-    "PhaseQuality": Cost(49, 13, 0.4),
-    "ReadEchoes": Cost(20, 36, 0.5),
-    "RefineDeepNuclei": Cost(60, 30, 7.7),
-    "Reference": Cost(83, 0, 0.3),
-    "RegionTable": Cost(51, 0, 1.3),
-    "RemoveBackground": Cost(117, 0, 2.0),
-    "RemoveBackground.vsharp": Cost(64, 0, 0.3),
-    "RemoveOffset": Cost(76, 19, 0.7),
-    "RigidToMagnitude": Cost(60, 0, 6.0),
-    "SyN": Cost(47, 0, 2.3),
-    "TakeLabels": Cost(60, 0, 0.3),
-    "TemplateFiles": Cost(20, 0, 0.1),
-    "Tissues": Cost(78, 0, 6.0),
-    "TrustPhase": Cost(27, 0, 0.2),
-    "Unwrap": Cost(53, 13, 0.5),
-}
-"""What `benchmarks/memory.py` measured, by interface and, where they differ, method."""
+def _read_costs() -> dict[str, Cost]:
+    table = files("qsmprep.data").joinpath("step_costs.tsv").read_text(encoding="utf-8")
+    return {
+        row["step"]: Cost(float(row["per_voxel"]), float(row["per_image"]), float(row["seconds"]))
+        for row in csv.DictReader(table.splitlines(), delimiter="\t")
+    }
+
+
+COSTS: Mapping[str, Cost] = _read_costs()
+"""
+By interface and, where they differ, method.
+
+The column `source` says whether `benchmarks/memory.py` measured it, whether it is the peak of
+`benchmarks/speed.py` with what the step reads, or an estimate from the arrays held.
+"""
 
 FIXED_MB = 60
 """Of every step, whatever its size."""
@@ -114,6 +82,7 @@ GRIDS = {
     "anatomy_wf": ("t1w", "template"),
     "segmentation_wf": ("t1w",),
     "place": ("t1w", "template"),
+    "regions_quality_wf": ("gre", "t1w", "template"),
 }
 """Grids that each part of the graph works on; all others on that of the echoes."""
 
@@ -369,7 +338,7 @@ def steps_of_maps(protocol: Protocol, echoes: int) -> Iterable[tuple[str, str]]:
         (kind, "")
         for kind in (
             "ReadEchoes", "PhaseQuality", "TrustPhase", "FindFringes", "JudgeSign", "Reference",
-            "MeasureQuality", "DrawMaps", "MakeSWI",
+            "CheckAcquisition", "MeasureQuality", "DrawMaps", "MakeSWI",
             f"FindBrain.{method['masking']}",
             f"Unwrap.{method['unwrapping']}",
             f"FitField.{method['field']}",
@@ -407,6 +376,8 @@ def steps_of_regions(protocol: Protocol) -> list[tuple[str, str]]:
         *[("ApplyTransforms", "coregistration_wf")] * 6,
         *[("CarryMap", "template_wf")] * 2,
         *[(kind, "") for kind in ("Reference", "RegionTable", "DrawRegions")],
+        *[("ApplyTransforms", "regions_quality_wf")] * 2,
+        ("MeasureRegions", "regions_quality_wf"),
     ]
     if protocol.segmentation.contrast == "hybrid":
         steps.append((f"RefineDeepNuclei.{protocol.segmentation.fusion}", ""))

@@ -67,9 +67,11 @@ def execute(
             workflow.run(plugin=runner, plugin_args=arguments)
     except Exception:
         crashes = _read_crashes(sorted(set(crash_dir.glob("crash-*")) - before))
-        if not crashes:
+        # Other jobs write theirs to the same folder.
+        own = {part: reasons for part, reasons in crashes.items() if part in names}
+        if not own:
             raise
-        return crashes
+        return own
     finally:
         if isinstance(runner, Pool):
             runner.end()
@@ -120,6 +122,11 @@ def check_plugin(plugin: Mapping[str, object]) -> None:
         raise RequestError(
             f"--use-plugin: {plugin.get('plugin')!r} is no plugin of nipype; "
             f"choose {', '.join(known)}"
+        )
+    if str(plugin.get("plugin")).endswith("Graph") or plugin.get("plugin") == "CondorDAGMan":
+        raise RequestError(
+            f"--use-plugin: {plugin['plugin']} ends when its jobs are submitted, and nobody would "
+            "tell what became of them; choose the plugin that waits, such as SLURM, SGE or PBS"
         )
     if not isinstance(plugin.get("plugin_args", {}), dict):
         raise RequestError("--use-plugin: plugin_args has to be an object with names and values")

@@ -1,16 +1,13 @@
-"""Names of outputs, and writing them so that no half-written file ever has its final name."""
+"""Names of outputs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 import json
-import os
 from pathlib import Path
-import shutil
-from uuid import uuid4
 
 from qsmprep.bids.entities import ORDER, folder_of, join_entities, split_entities
+from qsmprep.files import atomic_write_text
 
 
 def derivative_path(
@@ -67,38 +64,6 @@ def bids_uri(path: str | Path, bids_dir: str | Path) -> str:
     """Return how outputs name a file of the dataset they were made from, ``bids:raw:sub-01/…``."""
     # Not resolved: the files of a DataLad dataset are links out of it.
     return f"bids:raw:{Path(path).absolute().relative_to(Path(bids_dir).absolute()).as_posix()}"
-
-
-@contextmanager
-def replacing(path: str | Path) -> Iterator[Path]:
-    """
-    Give a temporary name beside `path`; what is written there gets its final name at the end.
-
-    Folders are made as needed. Where several jobs write one file, the last one wins.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Not ``tempfile``: its files can be read by nobody else, and outputs are shared.
-    temporary = path.with_name(f".{uuid4().hex}.{path.name}")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def atomic_write_text(path: str | Path, text: str) -> Path:
-    """Write a text file in one step, and return its path."""
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-    return Path(path)
-
-
-def atomic_copy(source: str | Path, path: str | Path) -> Path:
-    """Copy a file in one step, and return its new path."""
-    with replacing(path) as temporary:
-        shutil.copyfile(source, temporary)
-    return Path(path)
 
 
 def write_json(path: str | Path, content: Mapping[str, object]) -> Path:

@@ -8,8 +8,9 @@ import os
 from pathlib import Path
 
 import qsmprep
-from qsmprep.bids.derivatives import atomic_write_text, write_json
+from qsmprep.bids.derivatives import write_json
 from qsmprep.errors import RequestError
+from qsmprep.files import atomic_write_text
 
 BIDS_VERSION = "1.10.0"
 

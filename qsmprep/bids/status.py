@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable
 from dataclasses import astuple, dataclass, fields
-import fcntl
 from pathlib import Path
 from typing import Literal
 
-from qsmprep.bids.derivatives import atomic_write_text
 from qsmprep.bids.entities import split_entities
 from qsmprep.bids.models import Acquisition, Plan, table_labels
+from qsmprep.files import atomic_write_text, locked
 
 Status = Literal["done", "partial", "failed", "skipped"]
 
@@ -75,7 +73,7 @@ def update_status(out_dir: str | Path, rows: Iterable[StatusRow]) -> Path:
     rows = list(rows)
     path = Path(out_dir) / "status.tsv"
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _lock(path.with_name(".status.lock")):
+    with locked(path.with_name(".status.lock")):
         # What is said of a participant as a whole holds for the latest run only.
         known = {row.participant_id for row in rows}
         kept = [
@@ -97,12 +95,3 @@ def read_status(out_dir: str | Path) -> list[StatusRow]:
     path = Path(out_dir) / "status.tsv"
     lines = path.read_text(encoding="utf-8").splitlines()[1:] if path.exists() else []
     return [StatusRow(*line.split("\t")) for line in lines]
-
-
-@contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    with path.open("w") as file:
-        # Some network file systems know no locks; a lost row is better than a lost run.
-        with suppress(OSError):
-            fcntl.lockf(file, fcntl.LOCK_EX)
-        yield  # closing the file gives the lock back

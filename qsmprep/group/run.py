@@ -9,10 +9,10 @@ import sys
 
 import pandas as pd
 
-from qsmprep.bids.derivatives import replacing
 from qsmprep.bids.quality import FILES, read_quality
 from qsmprep.bids.status import StatusRow, read_status
 from qsmprep.errors import RequestError
+from qsmprep.files import replacing
 from qsmprep.group.tables import join_quality, join_regions
 from qsmprep.reports.group import write_group_page
 

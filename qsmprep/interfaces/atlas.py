@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
+import logging
 import os
 from pathlib import Path
 import shutil
@@ -14,11 +16,16 @@ import numpy as np
 
 import qsmprep
 from qsmprep.bids.atlas import COLUMNS, Atlas, AtlasMember
-from qsmprep.bids.derivatives import atomic_write_text, write_json
+from qsmprep.bids.derivatives import write_json
 from qsmprep.bids.lookups import LOOKUPS, harmonise, read_lookup, shipped_lookup
 from qsmprep.bids.output import BIDS_VERSION
 from qsmprep.errors import RequestError
+from qsmprep.files import atomic_write_text, locked, put_on_disk
 from qsmprep.interfaces._nifti import load, load_labels, load_mask, save_like
+
+log = logging.getLogger("qsmprep")
+
+WAITING = "waiting for another job, which prepares the atlas %s for all"
 
 
 def make_atlas_folder(
@@ -100,15 +107,26 @@ def prepare_atlas(atlas: Atlas, folder: Path) -> Atlas:
         for m in atlas.members
     )
     if not home.is_dir():
-        # In one step, because another job of the study may be making it, too.
-        temporary = home.with_name(f".{uuid4().hex}")
-        temporary.mkdir(parents=True)
-        _write(atlas, temporary)
-        try:
-            os.rename(temporary, home)
-        except OSError:
-            shutil.rmtree(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        # One job does it for all; without locks several may, so that it is done in one step.
+        with locked(folder / f".{home.name}.lock", tell=lambda: log.info(WAITING, atlas.name)):
+            if not home.is_dir():
+                _write_in_one_step(atlas, home)
     return replace(atlas, folder=home, members=members)
+
+
+def _write_in_one_step(atlas: Atlas, home: Path) -> None:
+    temporary = home.with_name(f".{uuid4().hex}")
+    temporary.mkdir()
+    try:
+        _write(atlas, temporary)
+        for path in (*temporary.iterdir(), temporary):
+            put_on_disk(path)
+        with suppress(OSError):  # another job was faster
+            os.rename(temporary, home)
+        put_on_disk(home.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _to_make(member: AtlasMember) -> bool:

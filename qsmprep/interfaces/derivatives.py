@@ -19,9 +19,10 @@ from nipype.interfaces.base import (
 )
 from nipype.interfaces.io import add_traits
 
-from qsmprep.bids.derivatives import atomic_write_text, replacing, sidecar_path, write_json
+from qsmprep.bids.derivatives import sidecar_path, write_json
 from qsmprep.bids.outputs import output_metadata, output_path, output_table
 from qsmprep.bids.template import BUNDLED
+from qsmprep.files import atomic_write_text, replacing
 from qsmprep.interfaces.regions import columns
 
 GZIP_LEVEL = 4

@@ -18,7 +18,8 @@ from nipype.interfaces.base import (
 )
 import numpy as np
 
-from qsmprep.bids.derivatives import atomic_copy, figure_path
+from qsmprep.bids.derivatives import figure_path
+from qsmprep.files import atomic_copy
 from qsmprep.geometry import Geometry
 from qsmprep.interfaces._nifti import load, load_labels, load_mask
 from qsmprep.reports import figures

@@ -12,7 +12,6 @@ those who do not see it; `save_figure` keeps it in the file.
 from __future__ import annotations
 
 from collections.abc import Sequence
-import os
 from pathlib import Path
 
 import matplotlib as mpl
@@ -22,6 +21,7 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from qsmprep.files import replacing
 from qsmprep.reports.pages import number
 from qsmprep.reports.sheet import (
     AXIAL,
@@ -323,27 +323,21 @@ def save_figure(figure: Figure, path: str | Path) -> Path:
     Nobody ever sees half a file. A picture above 360 kB is drawn again with fewer pixels.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     kind = path.suffix.removeprefix(".")
-    part = path.with_name(f".{path.name}.{os.getpid()}")
     metadata: dict[str, str | None] = {"Description": str(figure.get_label())}
     if kind == "svg":
         metadata["Date"] = None
-    try:
-        # Without a date and random identifiers, equal figures are equal files.
-        with mpl.rc_context({"svg.hashsalt": "qsmprep"}):
-            dpi = _DPI
-            for _ in range(2):
-                figure.savefig(part, format=kind, dpi=dpi, metadata=metadata)
-                if kind == "png":
-                    _thin(part)
-                excess = part.stat().st_size / _LARGEST
-                if excess <= 1:
-                    break
-                dpi *= 0.95 / excess**0.5
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    # Without a date and random identifiers, equal figures are equal files.
+    with replacing(path) as part, mpl.rc_context({"svg.hashsalt": "qsmprep"}):
+        dpi = float(_DPI)
+        for _ in range(2):
+            figure.savefig(part, format=kind, dpi=dpi, metadata=metadata)
+            if kind == "png":
+                _thin(part)
+            excess = part.stat().st_size / _LARGEST
+            if excess <= 1:
+                break
+            dpi *= 0.95 / excess**0.5
     return path
 
 

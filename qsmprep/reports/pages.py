@@ -9,11 +9,12 @@ from functools import cache
 from importlib.resources import files
 import json
 import math
-import os
 from pathlib import Path
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
+
+from qsmprep.files import atomic_write_text
 
 STATUSES = ("failed", "partial", "skipped", "done")
 """What can become of an acquisition, the worst first."""
@@ -52,11 +53,7 @@ def _resource(name: str) -> str:
 
 def write_page(html: str, path: Path) -> Path:
     """Write a page, and return where it is; nobody ever sees half a page."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    part.write_text(html, encoding="utf-8")
-    part.replace(path)
-    return path
+    return atomic_write_text(path, html)
 
 
 def data_uri(path: Path) -> str:

@@ -16,9 +16,10 @@ class Rules:
     Parameters
     ----------
     erosion
-        Width of the rim that regions other than cortex lose, mm; 0 takes none.
+        Width of the rim that regions other than cortex lose, mm: voxels whose centre is no further
+        from a voxel outside the label; less than a voxel takes nothing.
     cortex_erosion
-        Width of the rim that cortical regions lose, mm; 0 takes none.
+        The same for cortex, mm.
     partial_volume
         What is done with voxels of cortical regions that are partly white matter or fluid:
         ``none``, ``threshold`` leaves out those of little grey matter, ``weight`` weights all by
@@ -28,7 +29,8 @@ class Rules:
     vessels
         Whether veins are left out.
     vessel_outlier
-        Least difference of a vein from the median of the region, in standard deviations.
+        Least difference of a vein from the median of the region, in standard deviations
+        (1.4826 median absolute deviations).
     vessel_contrast
         Least difference of a vein from the median of the region, and from what is wide, ppm.
     vessel_width

@@ -45,7 +45,8 @@ def nonlinear(
     noise_floor
         Whether squares are freed of noise.
     prior
-        What R2* is expected to differ from :math:`R_0`, 1/s.
+        What R2* is expected to differ from :math:`R_0`, that of ``log_linear``, 1/s; it binds
+        where the echoes do not.
 
     Returns
     -------
