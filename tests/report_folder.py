@@ -78,6 +78,7 @@ def make_folder(tmp_path, drawn):
         "Scanner": {"RepetitionTime": 0.029, "Manufacturer": "Siemens"},
         "Notes": ["T1w of another session"],
         "GeneratedBy": {
+            "ProtocolDigest": "abc123",
             "Parameters": {
                 "phase": {"sign": "auto"}, "inversion": {"method": "tkd", "threshold": 0.19},
             }

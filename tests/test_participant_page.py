@@ -112,7 +112,7 @@ def test_what_was_not_asked_for_is_not_missing(out):
     page = Page(participant_page(out, DONE))
     assert "Missing" not in page.section("Summary")
     assert "There is one echo; R2* needs two" in page.section("R2*")
-    for section in ("Registration", "Labels", "Regional values"):
+    for section in ("Registration", "Labels", "Regional values", "Quality"):
         assert "No regions were asked for" in page.section(section)
 
 
@@ -122,9 +122,13 @@ def test_without_files_of_quality_the_page_says_so(out):
         path.unlink()
     page = Page(participant_page(out, DONE))
     assert "Quality not judged" in page.section("Summary")
-    assert "Not judged: Acquisition, Maps, Regions" in page.section("Summary")
-    assert "no desc-acquisition_qc.json" in page.section("Acquisition")
-    assert "no desc-qc.json" in page.section("Quality")
+    for section, about in (
+        ("Acquisition", "acquisition_"),
+        ("Quality", ""),
+        ("Quality", "regions_"),
+    ):
+        assert f"not judged, there is no desc-{about}qc.json" in page.section(section)
+        assert f"not judged, there is no desc-{about}qc.json" in page.section("Summary")
 
 
 @pytest.mark.parametrize("name", ["Chimap.json", "desc-qc.json", "seg-OASIS_regions.tsv",
@@ -205,7 +209,7 @@ def test_what_was_decided_is_told_with_its_evidence(out):
         "6.00, 14.50 ms", "3 T", "1 × 1 × 2.5 mm, 10 × 12 × 8", "integers -4096..4095",
         "inverted, as the data say: skewness of χ in the depth 0.41, χ where R2* is high 52.0 ppb",
         "csf: 12.1 ± 34.0 ppb, against whole-brain (900 voxels)", "converged after 87 iterations",
-        "T1w of another session", "sub-01_ses-1_T1w.nii.gz",
+        "T1w of another session", "sub-01_ses-1_T1w.nii.gz", "Protocol digest abc123",
     ):  # fmt: skip
         assert fact in told, fact
 

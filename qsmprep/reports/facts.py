@@ -84,6 +84,9 @@ def facts(sidecar: Mapping, grid: Grid | None) -> list[tuple[str, str]]:
         ("Inversion", convergence(sidecar.get("InversionConvergence"))),
     ]
     rows += [(name, text) for name, text, _ in scanner(sidecar)]
+    made_by = sidecar.get("GeneratedBy")
+    if isinstance(made_by, Mapping):
+        rows.append(("Protocol digest", plain(made_by.get("ProtocolDigest"))))
     return [(name, text) for name, text in rows if text != MISSING]
 
 

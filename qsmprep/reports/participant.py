@@ -48,6 +48,7 @@ _PIECES = re.compile(
     r"desc-(acquisition_|regions_)?qc\.json|Chimap\.(json|nii\.gz))"
 )
 
+_NO_REGIONS = "No regions were asked for (segmentation.atlas is none)."
 _NOT_THERE = "Not there: its file is not in this folder."
 
 OF_T1W = ("registration", "labelsChi", "labels", "regions", "iron")
@@ -163,7 +164,13 @@ def _acquisition(
         "verdict": verdict_of(quality),
         "told": sentences(quality),
         "counts": summary(quality),
-        "unjudged": [name for about, (_, name) in FILES.items() if about not in quality],
+        "unjudged": {
+            about: _NO_REGIONS
+            if about == "regions" and _NO_REGIONS in why.values()
+            else f"not judged, there is no {file}."
+            for about, (file, _) in FILES.items()
+            if about not in quality
+        },
         "quality": {about: rows_of(quality.get(about, {})) for about in FILES},
         "missing": _missing(why),
         "why": why,
@@ -183,7 +190,7 @@ def _why(
     if what == "r2star" and len(milliseconds(sidecar)) == 1:
         return "There is one echo; R2* needs two."
     if what in OF_T1W and protocol.get("segmentation.atlas") == "none":
-        return "No regions were asked for (segmentation.atlas is none)."
+        return _NO_REGIONS
     if what == "iron" and "regions" in found:
         return (
             "The curve of iron over age is not drawn: the dataset gave no age in years for this "
