@@ -71,7 +71,7 @@ def make_folder(tmp_path, drawn):
         "MagneticFieldStrength": 3,
         "PhaseCoding": "integers -4096..4095",
         "PhaseSign": {
-            "inverted": True, "decided by": "auto", "skewness": 0.41, "contrast_ppm": 0.052,
+            "inverted": True, "decided by": "auto", "skewness": -0.41, "contrast_ppm": -0.052,
             "sign": -1, "agree": True,
         },
         "InversionConvergence": {"iterations": 87, "residual": 9e-4, "converged": True},

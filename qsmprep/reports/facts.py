@@ -155,13 +155,16 @@ def sign(found: object) -> str:
     text = "inverted" if found.get("inverted") else "kept"
     asked = found.get("decided by", "auto")
     text += ", as the data say" if asked == "auto" else f", as the protocol says ({plain(asked)})"
+    if found.get("sign", 0) == (1 if found.get("inverted") else -1):
+        text += ", against the data"
     evidence = []
     if isinstance(skewness := found.get("skewness"), int | float):
-        evidence.append(f"skewness of χ in the depth {number(skewness, 2)}")
+        evidence.append(f"χ in the depth a skewness of {number(skewness, 2)}")
     if isinstance(contrast := found.get("contrast_ppm"), int | float):
-        evidence.append(f"χ where R2* is high {number(contrast * PPB_PER_PPM)} ppb above the rest")
+        contrast = number(contrast * PPB_PER_PPM)
+        evidence.append(f"where R2* is high {contrast} ppb against the rest")
     if evidence:
-        text += f": {', '.join(evidence)}"
+        text += f"; as it was read, phase gives {', and '.join(evidence)}"
     return text if found.get("agree", True) else f"{text}; the two disagree"
 
 
