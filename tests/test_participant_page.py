@@ -207,8 +207,8 @@ def test_what_was_decided_is_told_with_its_evidence(out):
     told = Page(participant_page(out, DONE)).section("Acquisition")
     for fact in (
         "6.00, 14.50 ms", "3 T", "1 × 1 × 2.5 mm, 10 × 12 × 8", "integers -4096..4095",
-        "inverted, as the data say; as it was read, phase gives χ in the depth a skewness of −0.41, "
-        "and where R2* is high −52.0 ppb against the rest",
+        "inverted, as the data say; as it was read, phase gives χ in the depth a skewness of "
+        "−0.41, and where R2* is high −52.0 ppb against the rest",
         "csf: 12.1 ± 34.0 ppb, against whole-brain (900 voxels)", "converged after 87 iterations",
         "T1w of another session", "sub-01_ses-1_T1w.nii.gz", "Protocol digest abc123",
     ):  # fmt: skip
