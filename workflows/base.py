@@ -120,7 +120,7 @@ def build_acquisition(study: Study, acquisition: Acquisition) -> pe.Workflow:
     for port, (graph, field) in maps.items():
         sink = save_chi if port == "chi" else save
         workflow.connect(graph, f"outputnode.{field}", sink, port)
-    draw = pe.Node(DrawMaps(), name="draw")
+    draw = pe.Node(DrawMaps(te=list(acquisition.echo_times)), name="draw")
     ports = {"noise": "noise", "local": "local_field", "field_hz": "total_field"}
     ports |= {port: port for port in ("brain_mask", "trusted_mask", "chi")}
     for port, output in ports.items():
@@ -130,7 +130,9 @@ def build_acquisition(study: Study, acquisition: Acquisition) -> pe.Workflow:
         workflow.connect(maps["r2star"][0], "outputnode.r2star", draw, "r2star")
     workflow.connect([
         (facts, save_chi, [("out", "facts")]),
-        (workflow.get_node("echoes_wf"), draw, [("outputnode.combined", "magnitude")]),
+        (workflow.get_node("echoes_wf"), draw, [
+            ("outputnode.combined", "magnitude"), ("outputnode.phase", "phase"),
+        ]),
         (draw, figure_sink(study, acquisition, "keep"), [("figures", "figures")]),
     ])  # fmt: skip
     _connect_swi(workflow, study, acquisition)
@@ -262,7 +264,8 @@ def _connect_regions(
     references = _connect_references(workflow, study, coregistration, labels)
     regions.inputs.inputnode.labels = acquisition.labels
     save = acquisition_sink(study, acquisition, "save_regions")
-    draw = pe.Node(DrawRegions(regions=study.regions), name="draw_regions")
+    known = study.age_of(acquisition)
+    draw = pe.Node(DrawRegions(regions=study.regions, **known), name="draw_regions")
     echoes, masking, referencing, background, relaxometry, facts = (
         workflow.get_node(name)
         for name in (
@@ -291,7 +294,7 @@ def _connect_regions(
         (regions, save, [("outputnode.table", "regions")]),
         (echoes, draw, [("outputnode.combined", "magnitude")]),
         (masking, draw, [("outputnode.brain_mask", "brain_mask")]),
-        (referencing, draw, [("outputnode.chi", "chi")]),
+        (referencing, draw, [("outputnode.chi", "chi"), ("outputnode.facts", "facts")]),
         (labels, draw, [("dseg", "dseg")]),
         (coregistration, draw, [("outputnode.t1w_brain", "t1w_brain")]),
         (regions, draw, [("outputnode.table", "table")]),

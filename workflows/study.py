@@ -8,6 +8,7 @@ from pathlib import Path
 
 from nipype.pipeline import engine as pe
 
+from qsmprep.bids.ages import read_age
 from qsmprep.bids.atlas import Atlas
 from qsmprep.bids.derivatives import bids_uri
 from qsmprep.bids.lookups import tissue_of
@@ -17,6 +18,7 @@ from qsmprep.interfaces.derivatives import SaveDerivatives
 from qsmprep.interfaces.figures import SaveFigures
 from qsmprep.methods.segmentation import DEEP_NUCLEI
 from qsmprep.protocol import Protocol
+from qsmprep.reports.facts import SCANNER
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,11 @@ class Study:
     def not_white(self) -> list[int]:
         """Labels that are no white matter, whatever the T1w looks like in them."""
         return [index for index, name, _ in self.regions if not _may_be_white(index, name)]
+
+    def age_of(self, acquisition: Acquisition) -> dict[str, float]:
+        """Return the age of a participant, nothing where the dataset does not tell."""
+        age = read_age(self.bids_dir, acquisition.participant, acquisition.session)
+        return {} if age is None else {"age": age}
 
 
 def _may_be_white(index: int, name: str) -> bool:
@@ -131,6 +138,10 @@ def _known(study: Study, acquisition: Acquisition) -> dict[str, object]:
         "MagneticFieldStrength": acquisition.b0,
         "Notes": list(acquisition.notes),
     }
+    if scanner := {
+        key: acquisition.metadata[key] for key in SCANNER if key in acquisition.metadata
+    }:
+        known["Scanner"] = scanner
     if acquisition.t1w:
         known["T1w"] = bids_uri(acquisition.t1w.path, study.bids_dir)
     if acquisition.brain_mask:

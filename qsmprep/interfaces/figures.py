@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import nibabel as nb
 from nipype.interfaces.base import (
@@ -15,13 +16,16 @@ from nipype.interfaces.base import (
     isdefined,
     traits,
 )
+import numpy as np
 
 from qsmprep.bids.derivatives import figure_path
 from qsmprep.files import atomic_copy
 from qsmprep.geometry import Geometry
 from qsmprep.interfaces._nifti import load, load_labels, load_mask
 from qsmprep.reports import figures
-from qsmprep.reports.regions import read_regions, region_dots
+from qsmprep.reports.iron import iron_by_age
+from qsmprep.reports.overlays import label_overlay
+from qsmprep.reports.regions import read_regions, reference_of, region_dots
 
 Grid = tuple[tuple[float, float, float], tuple[str, str, str]]
 
@@ -34,6 +38,8 @@ class _DrawMapsInputSpec(BaseInterfaceInputSpec):
     local = File(exists=True, mandatory=True, desc="local field, ppm")
     noise = File(exists=True, mandatory=True, desc="noise of the field, Hz")
     chi = File(exists=True, mandatory=True, desc="susceptibility, ppm")
+    phase = File(exists=True, mandatory=True, desc="phase of every echo as read, rad")
+    te = traits.List(traits.Float, mandatory=True, desc="echo times, s")
     r2star = File(exists=True, desc="R2*, 1/s")
 
 
@@ -45,7 +51,8 @@ class _DrawRegionsInputSpec(BaseInterfaceInputSpec):
     dseg = File(exists=True, mandatory=True, desc="labels in GRE space")
     table = File(exists=True, mandatory=True, desc="regional table")
     regions = traits.List(traits.Any, desc="index, name and hemisphere of the labels")
-    reference = traits.Str("whole-brain", usedefault=True, desc="reference the dots show")
+    facts = traits.Dict(desc="what was found of the reference")
+    age = traits.Float(desc="age, years, if it is known")
 
 
 class _DrawOutputSpec(TraitedSpec):
@@ -84,12 +91,23 @@ class DrawMaps(_Draw):
         grid, (magnitude, chi) = self._grid(), self._load("magnitude", "chi")
         brain, trusted = load_mask(self.inputs.brain_mask), load_mask(self.inputs.trusted_mask)
         yield "mask", figures.mask_contour(magnitude, brain, trusted, *grid), ".png"
+        ends = sorted({0, len(self.inputs.te) - 1})
+        te = [self.inputs.te[echo] for echo in ends]
+        phase = [self._echo(echo) for echo in ends]
+        yield "phase", figures.phase_echoes(phase, te, brain, *grid), ".png"
+        del phase  # or it would add to the peak of memory
         total, local, noise = self._load("field_hz", "local", "noise")
-        yield "field", figures.field_maps(total, local, noise, brain, *grid), ".png"
+        yield "field", figures.field_maps(total, noise, brain, *grid), ".png"
+        yield "localField", figures.local_field_planes(local, trusted, *grid), ".png"
         yield "chi", figures.chi_planes(chi, trusted, *grid), ".png"
         if isdefined(self.inputs.r2star):
             (r2star,) = self._load("r2star")
             yield "r2star", figures.r2star_planes(r2star, brain, *grid), ".png"
+
+    def _echo(self, index: int) -> np.ndarray:
+        """Return the phase of one echo; the others stay in the file."""
+        image = cast(nb.Nifti1Image, nb.load(self.inputs.phase))
+        return np.asarray(image.dataobj[..., index], dtype=np.float32)
 
 
 class DrawRegions(_Draw):
@@ -110,10 +128,16 @@ class DrawRegions(_Draw):
             ("labels", magnitude, "magnitude"),
             ("labelsChi", chi, "chi"),
         ):
-            overlay = figures.label_overlay(background, labels, names, *grid, background_kind=kind)
+            overlay = label_overlay(background, labels, names, *grid, background_kind=kind)
             yield name, overlay, ".png"
         table = read_regions(Path(self.inputs.table))
-        yield "regions", region_dots(table, self.inputs.reference), ".svg"
+        facts = self.inputs.facts if isdefined(self.inputs.facts) else {}
+        reference = reference_of(table, facts.get("Reference", {}).get("name"))
+        yield "regions", region_dots(table, reference), ".svg"
+        if isdefined(self.inputs.age):
+            iron = iron_by_age(table, reference, self.inputs.age)
+            if iron is not None:
+                yield "iron", iron, ".svg"
 
 
 class _SaveFiguresInputSpec(BaseInterfaceInputSpec):

@@ -4,28 +4,41 @@ Figures of the participant's page: arrays in, one `matplotlib.figure.Figure` out
 Volumes are given as they lie in their files, with the voxel size and the orientation of their
 axes (``axcodes``, from ``nibabel.aff2axcodes(affine)``). They are turned, never resampled, to
 the closest RAS+ orientation and shown in the neurological convention.
+
+The label of a figure (``Figure.get_label``) says in words and numbers what is seen in it, for
+those who do not see it; `save_figure` keeps it in the file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 import numpy as np
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from qsmprep.files import replacing
-from qsmprep.reports.regions import REGION_COLOURS
-from qsmprep.reports.sheet import AXIAL, RAS, Axcodes, Sheet, slice_across, to_ras
+from qsmprep.reports.pages import number
+from qsmprep.reports.sheet import (
+    AXIAL,
+    PLANES,
+    RAS,
+    Axcodes,
+    Sheet,
+    even_window,
+    grey_window,
+    within,
+)
 from qsmprep.units import PPB_PER_PPM
 
 _DPI = 96
-_LARGEST = 600_000  # byte; a page holds a dozen figures and should still travel by e-mail
+_LARGEST = 360_000  # byte; a page holds a dozen figures and should still travel by e-mail
+_UNSEEN = 4  # of 255 steps
 _BRAIN, _TRUSTED, _EDGE = "#F0A202", "#56C5F0", "#FF5A5F"
-_OTHER_COLOURS = ("#8FA9C4", "#C4A98F", "#9DC48F", "#B98FC4", "#C4C08F", "#8FC4BE")
 
 
 def chi_planes(
@@ -55,9 +68,14 @@ def chi_planes(
     title
         Written above the slices.
     """
-    sheet = Sheet(mask, voxel_size, axcodes, title=title)
-    image = sheet.show(_within(chi_ppm, mask) * PPB_PER_PPM, "gray", window_ppb)
+    chi = np.asarray(chi_ppm) * PPB_PER_PPM
+    sheet = Sheet(mask, voxel_size, axcodes, title=_grey_title(title, window_ppb))
+    image = sheet.show(within(chi, mask), "gray", window_ppb)
     sheet.colour_bar(image, "χ (ppb)")
+    sheet.figure.set_label(
+        f"{PLANES} of the susceptibility map in grey, {_scale(window_ppb, 'ppb')}. "
+        f"{_spread(chi, mask, 'ppb')}"
+    )
     return sheet.figure
 
 
@@ -85,8 +103,11 @@ def r2star_planes(
         Ends of the colour scale, 1/s.
     """
     sheet = Sheet(mask, voxel_size, axcodes, title=title)
-    image = sheet.show(_within(r2star, mask), "inferno", window)
+    image = sheet.show(within(r2star, mask), "inferno", window)
     sheet.colour_bar(image, "R2* (1/s)")
+    sheet.figure.set_label(
+        f"{PLANES} of R2*, {_scale(window, '1/s')}. {_spread(r2star, mask, '1/s')}"
+    )
     return sheet.figure
 
 
@@ -109,50 +130,108 @@ def mask_contour(
     """
     brain_mask = np.asarray(brain_mask, dtype=bool)
     sheet = Sheet(brain_mask, voxel_size, axcodes, title="Masks on the magnitude", foot=0.3)
-    sheet.show(magnitude, "gray", _grey_window(magnitude, brain_mask))
+    sheet.show(magnitude, "gray", grey_window(magnitude, brain_mask))
     sheet.contour(brain_mask, [0.5], _BRAIN)
     sheet.contour(trusted_mask, [0.5], _TRUSTED)
     names = (("brain", _BRAIN), ("trusted phase", _TRUSTED))
     sheet.legend([Line2D([], [], color=colour, label=name) for name, colour in names], 2)
+    trusted = np.count_nonzero(np.asarray(trusted_mask, dtype=bool) & brain_mask)
+    millilitres = brain_mask.sum() * float(np.prod(voxel_size)) / 1e3
+    sheet.figure.set_label(
+        f"{PLANES} of the magnitude with two outlines: the brain, {millilitres:.0f} ml, and in "
+        f"it the trusted phase, {100 * trusted / brain_mask.sum():.0f} % of it."
+    )
     return sheet.figure
 
 
-def field_maps(
-    total_field_hz,
-    local_field_ppm,
-    noise_hz,
+def phase_echoes(
+    phase: Sequence,
+    te: Sequence[float],
     mask,
     voxel_size: Sequence[float],
     axcodes: Axcodes = RAS,
 ) -> Figure:
     """
-    Axial slices of the total field, of the local field, and of the noise of the field.
+    Axial slices of the phase of some echoes, as it was read.
+
+    Parameters
+    ----------
+    phase : (E, X, Y, Z) real array
+        Phase of the echoes to show, rad, wrapped.
+    te
+        Their echo times, s.
+    mask : (X, Y, Z) boolean array
+        Brain; the figure is cropped to it.
+    voxel_size, axcodes
+        As in `chi_planes`.
+    """
+    title = "Phase as read, not unwrapped"
+    sheet = Sheet(mask, voxel_size, axcodes, planes=[AXIAL] * len(te), title=title)
+    for row, (volume, time) in enumerate(zip(phase, te, strict=True)):
+        image = sheet.show(within(volume, mask), "gray", (-np.pi, np.pi), rows=[row])
+        sheet.colour_bar(image, f"rad, at {1e3 * time:.3g} ms", rows=[row])
+    times = " and ".join(f"{1e3 * time:.3g} ms" for time in te)
+    sheet.figure.set_label(
+        f"Axial slices of the phase at {times}, not unwrapped, in grey from minus π to π rad."
+    )
+    return sheet.figure
+
+
+def field_maps(
+    total_field_hz, noise_hz, mask, voxel_size: Sequence[float], axcodes: Axcodes = RAS
+) -> Figure:
+    """
+    Axial slices of the total field and of its noise.
 
     Parameters
     ----------
     total_field_hz : (X, Y, Z) real array
         Total field, Hz.
-    local_field_ppm : (X, Y, Z) real array
-        Local field, ppm.
-    noise_hz : (X, Y, Z) real array, optional
-        Standard deviation of the total field, Hz; None leaves its row out.
+    noise_hz : (X, Y, Z) real array
+        Standard deviation of the total field, Hz.
     mask : (X, Y, Z) boolean array
         Where they are known; the figure is cropped to it.
     voxel_size, axcodes
         As in `chi_planes`.
     """
+    window, highest = even_window(total_field_hz, mask), even_window(noise_hz, mask)[1]
+    sheet = Sheet(mask, voxel_size, axcodes, planes=[AXIAL] * 2, title="Field and its noise")
+    image = sheet.show(within(total_field_hz, mask), "RdBu_r", window, rows=[0])
+    sheet.colour_bar(image, "total field (Hz)", rows=[0])
+    image = sheet.show(within(noise_hz, mask), "viridis", (0.0, highest), rows=[1])
+    sheet.colour_bar(image, "noise (Hz)", rows=[1])
+    sheet.figure.set_label(
+        f"Axial slices. Above, the total field from blue to red, {_scale(window, 'Hz')}. "
+        f"{_spread(total_field_hz, mask, 'Hz')} Below, its noise, "
+        f"{_scale((0.0, highest), 'Hz')}. {_spread(noise_hz, mask, 'Hz')}"
+    )
+    return sheet.figure
+
+
+def local_field_planes(
+    local_field_ppm, mask, voxel_size: Sequence[float], axcodes: Axcodes = RAS
+) -> Figure:
+    """
+    Slices of the field of the tissue alone in three planes, in grey.
+
+    Parameters
+    ----------
+    local_field_ppm : (X, Y, Z) real array
+        Local field, ppm.
+    mask : (X, Y, Z) boolean array
+        Where it is known; the figure is cropped to it.
+    voxel_size, axcodes
+        As in `chi_planes`.
+    """
     local = np.asarray(local_field_ppm) * PPB_PER_PPM
-    maps = [
-        (total_field_hz, "total field (Hz)", "RdBu_r", _even_window(total_field_hz, mask)),
-        (local, "local field (ppb)", "gray", _even_window(local, mask)),
-    ]
-    if noise_hz is not None:
-        highest = _even_window(noise_hz, mask)[1]
-        maps.append((noise_hz, "noise (Hz)", "viridis", (0.0, highest)))
-    sheet = Sheet(mask, voxel_size, axcodes, planes=[AXIAL] * len(maps), title="Field")
-    for row, (volume, label, cmap, window) in enumerate(maps):
-        image = sheet.show(_within(volume, mask), cmap, window, rows=[row])
-        sheet.colour_bar(image, label, rows=[row])
+    window = even_window(local, mask)
+    sheet = Sheet(mask, voxel_size, axcodes, title=_grey_title("Local field", window))
+    image = sheet.show(within(local, mask), "gray", window)
+    sheet.colour_bar(image, "local field (ppb)")
+    sheet.figure.set_label(
+        f"{PLANES} of the local field in grey, {_scale(window, 'ppb')}. "
+        f"{_spread(local, mask, 'ppb')}"
+    )
     return sheet.figure
 
 
@@ -175,9 +254,11 @@ def registration_check(
     """
     title = "Tissue borders of the T1w image on the magnitude"
     sheet = Sheet(mask, voxel_size, axcodes, title=title)
-    sheet.show(magnitude, "gray", _grey_window(magnitude, mask))
-    inside = _within(t1w_in_gre, mask, outside=0.0)
+    sheet.show(magnitude, "gray", grey_window(magnitude, mask))
+    inside = within(t1w_in_gre, mask, outside=0.0)
     sheet.contour(inside, _class_borders(inside[np.asarray(mask, dtype=bool)]), _EDGE)
+    sheet.figure.set_label(f"{PLANES} of the magnitude with the borders of three tissues as "
+                           "the T1w image shows them, in red.")  # fmt: skip
     return sheet.figure
 
 
@@ -190,113 +271,15 @@ def registration_frames(
     The parameters are those of `registration_check`.
     """
     frames = []
-    for volume, title in ((t1w_in_gre, "T1w"), (magnitude, "Magnitude")):
+    for volume, title, seen in (
+        (t1w_in_gre, "T1w", "the T1w image, brain alone"),
+        (magnitude, "Magnitude", "the magnitude"),
+    ):
         sheet = Sheet(mask, voxel_size, axcodes, title=title)
-        sheet.show(volume, "gray", _grey_window(volume, mask))
+        sheet.show(volume, "gray", grey_window(volume, mask))
+        sheet.figure.set_label(f"The same slices of {seen}.")
         frames.append(sheet.figure)
     return frames[0], frames[1]
-
-
-def label_overlay(
-    background,
-    labels,
-    names: Mapping[int, str],
-    voxel_size: Sequence[float],
-    axcodes: Axcodes = RAS,
-    *,
-    background_kind: str = "magnitude",
-) -> Figure:
-    """
-    Regions in transparent colours on the magnitude or on the susceptibility.
-
-    Parameters
-    ----------
-    background : (X, Y, Z) real array
-        Magnitude, any unit, or susceptibility, ppm.
-    labels : (X, Y, Z) integer array
-        Index of the region of each voxel, zero for none.
-    names
-        Name of each index; left and right may share one and then share its colour.
-    voxel_size, axcodes
-        As in `chi_planes`.
-    background_kind
-        What the background is, ``magnitude`` or ``chi``.
-    """
-    labels = np.asarray(labels)
-    present = {name for index in np.unique(labels) if (name := names.get(int(index)))}
-    main = [name for name in REGION_COLOURS if name in present]
-    focus = np.isin(labels, [index for index, name in names.items() if name in main])
-    lines = -(-len(main) // 7)
-    sheet = Sheet(
-        labels > 0,
-        voxel_size,
-        axcodes,
-        focus=focus if focus.any() else None,
-        title=f"Regions on the {'susceptibility' if background_kind == 'chi' else 'magnitude'}",
-        foot=0.2 * lines,
-    )
-    if background_kind == "chi":
-        known = (np.asarray(background) != 0) | (labels > 0)
-        image = sheet.show(_within(background, known) * PPB_PER_PPM, "gray", (-100.0, 100.0))
-        sheet.colour_bar(image, "χ (ppb)")
-    else:
-        sheet.show(background, "gray", _grey_window(background, labels > 0))
-    _paint(sheet, to_ras(labels, axcodes), names)
-    if main:
-        patches = [Patch(color=REGION_COLOURS[name], label=name) for name in main]
-        sheet.legend(patches, -(-len(main) // lines))
-    return sheet.figure
-
-
-def _paint(sheet: Sheet, labels, names: Mapping[int, str]) -> None:
-    """Lay the colours of regions over the slices, their borders denser than their inside."""
-    colours = _region_rgba(labels, names)
-    for panel, axis, index in sheet.each():
-        pixels = slice_across(labels, axis, index)
-        values, places = np.unique(pixels, return_inverse=True)
-        rgba = np.stack([colours[int(value)] for value in values])[places.reshape(pixels.shape)]
-        border = np.zeros(pixels.shape, dtype=bool)
-        border[:, :-1] |= pixels[:, :-1] != pixels[:, 1:]
-        border[:-1, :] |= pixels[:-1, :] != pixels[1:, :]
-        rgba[..., 3] *= np.where(border, 1.0, 0.45)
-        panel.imshow(
-            rgba, origin="lower", interpolation="nearest",
-            extent=sheet.extent(axis, pixels.shape),
-        )  # fmt: skip
-
-
-def _region_rgba(labels, names: Mapping[int, str]) -> dict[int, np.ndarray]:
-    """Return a colour per index: strong for the main regions, faint for the others."""
-    colours = {0: np.zeros(4)}
-    for index in np.unique(labels[labels != 0]).tolist():
-        name = names.get(index, str(index))
-        main = REGION_COLOURS.get(name)
-        # A sum over the letters gives left and right of a region the same colour.
-        other = _OTHER_COLOURS[sum(map(ord, name)) % len(_OTHER_COLOURS)]
-        colours[index] = np.array(mpl.colors.to_rgba(main or other, 0.9 if main else 0.3))
-    return colours
-
-
-def _within(volume, mask, outside: float = np.nan):
-    """Return a volume with one value outside the mask."""
-    return np.where(np.asarray(mask, dtype=bool), volume, np.float32(outside))
-
-
-def _grey_window(volume, mask) -> tuple[float, float]:
-    """Return a window for an image without a scale of its own."""
-    values = np.asarray(volume)[np.asarray(mask, dtype=bool)]
-    return 0.0, float(np.nanpercentile(values, 99)) or 1.0
-
-
-def _even_window(volume, mask) -> tuple[float, float]:
-    """Return a window symmetric about zero that holds nearly all values, one digit long."""
-    values = np.asarray(volume)[np.asarray(mask, dtype=bool)]
-    highest = float(np.nanpercentile(np.abs(values), 99))
-    if highest == 0:
-        return -1.0, 1.0
-    digit = 10.0 ** np.floor(np.log10(highest))
-    top = float(np.ceil(highest / digit) * digit)
-    return -top, top
 
 
 def _class_borders(values) -> list[float]:
@@ -311,19 +294,63 @@ def _class_borders(values) -> list[float]:
     return ((centres[1:] + centres[:-1]) / 2).tolist()
 
 
+def _signed(value: float) -> str:
+    return f"{value:+g}".replace("-", "−") if value else "0"
+
+
+def _grey_title(title: str, window_ppb: tuple[float, float]) -> str:
+    low, high = map(_signed, window_ppb)
+    return f"{title}, black {low} ppb, white {high} ppb"
+
+
+def _scale(window: tuple[float, float], unit: str) -> str:
+    return f"from {number(window[0], 0)} to {number(window[1], 1 if window[1] < 5 else 0)} {unit}"
+
+
+def _spread(volume, mask, unit: str) -> str:
+    """Return where the middle and the bulk of the values in a mask lie, as a sentence."""
+    values = np.asarray(volume)[np.asarray(mask, dtype=bool)]
+    found = np.nanpercentile(values, (5, 50, 95))
+    digits = 1 if np.abs(found).max() >= 1 else 3
+    low, middle, high = (number(float(q), digits) for q in found)
+    return f"Median {middle} {unit}, nine in ten voxels between {low} and {high} {unit}."
+
+
 def save_figure(figure: Figure, path: str | Path) -> Path:
     """
     Write a figure in the format its name ends with, and return where it is.
 
-    Nobody ever sees half a file. A picture above 600 kB is drawn again with fewer pixels.
+    Nobody ever sees half a file. A picture above 360 kB is drawn again with fewer pixels.
     """
     path = Path(path)
     kind = path.suffix.removeprefix(".")
+    metadata: dict[str, str | None] = {"Description": str(figure.get_label())}
+    if kind == "svg":
+        metadata["Date"] = None
     # Without a date and random identifiers, equal figures are equal files.
     with replacing(path) as part, mpl.rc_context({"svg.hashsalt": "qsmprep"}):
-        metadata = {"Date": None} if kind == "svg" else None
-        figure.savefig(part, format=kind, dpi=_DPI, metadata=metadata)
-        excess = part.stat().st_size / _LARGEST
-        if excess > 1:
-            figure.savefig(part, format=kind, dpi=0.95 * _DPI / excess**0.5, metadata=metadata)
+        dpi = float(_DPI)
+        for _ in range(2):
+            figure.savefig(part, format=kind, dpi=dpi, metadata=metadata)
+            if kind == "png":
+                _thin(part)
+            excess = part.stat().st_size / _LARGEST
+            if excess <= 1:
+                break
+            dpi *= 0.95 / excess**0.5
     return path
+
+
+def _thin(path: Path) -> None:
+    """Write a picture anew with fewer bytes, and with a table of 256 colours if they do."""
+    with Image.open(path) as image:
+        told = PngInfo()
+        for name, text in image.info.items():
+            if isinstance(text, str):
+                told.add_itxt(str(name), text)
+        picture = image.convert("RGB")
+    few = picture.quantize(256)
+    off = np.abs(np.asarray(few.convert("RGB"), dtype=int) - np.asarray(picture))
+    # Greys keep their order; a scale of colours would become one of steps.
+    best = few if np.percentile(off, 99.9) <= _UNSEEN else picture
+    best.save(path, format="png", optimize=True, pnginfo=told)

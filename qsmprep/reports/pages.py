@@ -5,6 +5,7 @@ from __future__ import annotations
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from importlib.resources import files
 import json
 import math
@@ -28,6 +29,13 @@ _MIME = {".png": "image/png", ".svg": "image/svg+xml"}
 
 def render(template: str, **context: object) -> str:
     """Return a page as HTML; what is put into it is escaped."""
+    css = Markup(_resource("report.css"))
+    return _environment().get_template(template).render(css=css, **context)
+
+
+@cache
+def _environment() -> Environment:
+    """Return what knows the templates; one for all pages of a cohort."""
     environment = Environment(
         loader=FunctionLoader(_resource),
         autoescape=True,
@@ -36,8 +44,7 @@ def render(template: str, **context: object) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(number=number, plain=plain)
-    css = Markup(_resource("report.css"))
-    return environment.get_template(template).render(css=css, **context)
+    return environment
 
 
 def _resource(name: str) -> str:
@@ -55,8 +62,12 @@ def data_uri(path: Path) -> str:
 
 
 def read_json(path: Path | None) -> dict:
-    """Return the object in a JSON file, an empty one where there is no such file."""
-    return json.loads(path.read_text(encoding="utf-8")) if path and path.is_file() else {}
+    """Return the object in a JSON file, an empty one where there is none that can be read."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8")) if path else {}
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def number(value: object, digits: int = 1) -> str:

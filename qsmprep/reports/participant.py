@@ -8,17 +8,17 @@ from pathlib import Path
 import platform
 import re
 import tomllib
-from typing import NamedTuple
 
 import pandas as pd
 
+from qsmprep.methods.verdicts import worst as worst_verdict
+from qsmprep.reports.consensus import SOURCE, reporting
+from qsmprep.reports.facts import facts, milliseconds, notes, read_grid
 from qsmprep.reports.pages import (
     MISSING,
-    data_uri,
     distinct,
     flatten,
     generator,
-    number,
     plain,
     read_json,
     render,
@@ -26,8 +26,9 @@ from qsmprep.reports.pages import (
     worst,
     write_page,
 )
+from qsmprep.reports.pictures import FIGURES, FRAMES, pictures
+from qsmprep.reports.quality import FILES, rows_of, sentences, summary, verdict_of
 from qsmprep.reports.regions import read_regions, reference_of, table_rows
-from qsmprep.units import PPB_PER_PPM
 
 LIBRARIES = (
     "numpy",
@@ -44,74 +45,14 @@ LIBRARIES = (
 
 _PIECES = re.compile(
     r"(?P<stem>sub-\w[\w+-]*?)_(seg-[^_]+_regions\.tsv|desc-[^_]+_figure\.(png|svg)|"
-    r"desc-(acquisition_|regions_)?qc\.json|Chimap\.json)"
+    r"desc-(acquisition_|regions_)?qc\.json|Chimap\.(json|nii\.gz))"
 )
 
+_NO_REGIONS = "No regions were asked for (segmentation.atlas is none)."
+_NOT_THERE = "Not there: its file is not in this folder."
 
-class Kind(NamedTuple):
-    """A kind of figure: its part of the file name, its heading and what to look for in it."""
-
-    what: str
-    heading: str
-    alt: str
-    look_for: str
-
-
-FIGURES = (
-    Kind(
-        "mask",
-        "Masks",
-        "Outlines of the brain mask and of the trusted phase on slices of the magnitude",
-        "The outer line should follow the brain; the inner one may leave out only "
-        "what has no usable phase.",
-    ),
-    Kind(
-        "field",
-        "Field",
-        "Axial slices of the total field, the local field and the noise of the field",
-        "The total field should be smooth, without jumps of a whole turn; the local field "
-        "should show anatomy and no shadow from the sinuses.",
-    ),
-    Kind(
-        "chi",
-        "Susceptibility",
-        "Slices of the susceptibility map in three planes, grey scale in ppb",
-        "Deep grey matter and veins should be bright, white matter dark, without streaks.",
-    ),
-    Kind(
-        "r2star",
-        "R2*",
-        "Slices of the map of the relaxation rate R2* in three planes",
-        "Deep grey matter should stand out; a bright rim at the sinuses is field, not iron.",
-    ),
-    Kind(
-        "registration",
-        "Registration of the T1w image",
-        "Tissue borders of the T1w image drawn on slices of the magnitude",
-        "The lines should meet the ventricles and the surface of the brain.",
-    ),
-    Kind(
-        "labels",
-        "Regions on the magnitude",
-        "Coloured regions on slices of the magnitude, main regions named in the legend",
-        "Each region should lie on its structure, on both sides.",
-    ),
-    Kind(
-        "labelsChi",
-        "Regions on the susceptibility",
-        "Coloured regions on slices of the susceptibility map",
-        "Pallidum and putamen should fill the bright nuclei and not reach beyond.",
-    ),
-    Kind(
-        "regions",
-        "Regional means",
-        "Mean and standard deviation of the susceptibility of the main regions; the same "
-        "numbers are in the table below",
-        "Both sides should agree; the pallidum is highest in most adults.",
-    ),
-)
-
-_FLICKER = ("registrationMagnitude", "registrationT1w")
+OF_T1W = ("registration", "labelsChi", "labels", "regions", "iron")
+"""Figures that need a T1w and labels."""
 
 
 def write_participant_page(
@@ -142,15 +83,23 @@ def write_participant_page(
     own = [row for row in status if row["participant_id"] == participant]
     rows = {_stem(row): row for row in distinct(own)}
     pieces = _pieces(output_dir / participant)
-    stems = sorted(rows.keys() | pieces.keys())
-    acquisitions = [_acquisition(stem, rows.get(stem, {}), pieces.get(stem, [])) for stem in stems]
+    made_by = generator(output_dir)
+    protocol = _protocol(output_dir)
+    acquisitions = [
+        _acquisition(stem, rows.get(stem, {}), pieces.get(stem, []), made_by, protocol)
+        for stem in sorted(rows.keys() | pieces.keys())
+    ]
     page = render(
         "participant.html",
         participant=participant,
-        verdict=worst([acquisition["status"] for acquisition in acquisitions]),
+        status=worst([acquisition["status"] for acquisition in acquisitions]),
+        verdict=worst_verdict([acquisition["verdict"] for acquisition in acquisitions]),
         acquisitions=acquisitions,
-        generator=generator(output_dir),
-        protocol=_protocol(output_dir),
+        kinds={kind.what: kind for kind in FIGURES},
+        consensus=SOURCE,
+        generator=made_by,
+        protocol=[(name, plain(value)) for name, value in protocol.items()],
+        methods=_methods(output_dir / "CITATION.md"),
         versions=_versions(),
         command=command,
         crashes=_crashes(output_dir / "logs", participant),
@@ -177,151 +126,132 @@ def _pieces(folder: Path) -> dict[str, list[Path]]:
     return pieces
 
 
-def _acquisition(stem: str, row: Mapping[str, object], pieces: list[Path]) -> dict:
+def _acquisition(
+    stem: str,
+    row: Mapping[str, object],
+    pieces: list[Path],
+    made_by: Mapping[str, str],
+    protocol: Mapping[str, object],
+) -> dict:
     """Return what the page says about one acquisition."""
     by_name = {path.name.removeprefix(f"{stem}_"): path for path in pieces}
     sidecar = read_json(by_name.get("Chimap.json"))
+    grid = read_grid(by_name.get("Chimap.nii.gz"))
     reason = plain(row.get("reason"))
+    reason = "" if reason == MISSING else reason
+    quality = {
+        about: content
+        for about, (file, _) in FILES.items()
+        if (content := read_json(by_name.get(file))).get("figures")
+    }
+    found = pictures(by_name)
+    tables = [
+        _table(path, sidecar) for name, path in by_name.items() if name.endswith("_regions.tsv")
+    ]
+    why = {
+        kind.what: _why(kind.what, found, sidecar, protocol, reason)
+        for kind in FIGURES
+        if kind.what not in found
+    }
+    if not tables:
+        why["table"] = _why("regions", found, sidecar, protocol, reason)
     return {
         "stem": stem,
         # Without a row nobody vouches for the acquisition, whatever files there are.
         "status": plain(row.get("status", "partial")),
-        "reason": "" if reason == MISSING else reason,
+        "reason": reason,
         "found": bool(pieces),
-        "facts": _facts(sidecar),
-        "notes": [plain(note) for note in [*sidecar.get("Notes", []), *_fringes(sidecar)]],
-        "qc": _quality(by_name),
-        "figures": _figures(by_name),
-        "tables": [
-            _table(path, sidecar)
-            for name, path in by_name.items()
-            if name.endswith("_regions.tsv")
-        ],
+        "verdict": verdict_of(quality),
+        "told": sentences(quality),
+        "counts": summary(quality),
+        "unjudged": {
+            about: _NO_REGIONS
+            if about == "regions" and _NO_REGIONS in why.values()
+            else f"not judged, there is no {file}."
+            for about, (file, _) in FILES.items()
+            if about not in quality
+        },
+        "quality": {about: rows_of(quality.get(about, {})) for about in FILES},
+        "missing": _missing(why),
+        "why": why,
+        "facts": facts(sidecar, grid),
+        "notes": notes(sidecar),
+        "pictures": found,
+        "frames": [found[name] for name in FRAMES if name in found],
+        "tables": tables,
+        "reporting": reporting(sidecar, grid, quality, made_by) if sidecar else [],
     }
 
 
-def _facts(sidecar: Mapping) -> list[tuple[str, str]]:
-    """Return the decisions and measures a reader looks for first, none without a map."""
-    if not sidecar:
-        return []
-    times = [number(1e3 * time, 2) for time in sidecar.get("EchoTimes", [])]
-    strength = sidecar.get("MagneticFieldStrength")
-    sources = [str(source) for source in sidecar.get("Sources", [])]
-    t1w = sidecar.get("T1w") or [source for source in sources if "_T1w." in source]
-    return [
-        ("T1w image", plain(t1w or None)),
-        ("Echo times", f"{', '.join(times)} ms" if times else MISSING),
-        ("Field strength", f"{plain(strength)} T" if strength else MISSING),
-        ("Phase coding", plain(sidecar.get("PhaseCoding"))),
-        ("Sign of the phase", plain(sidecar.get("PhaseSign"))),
-        ("Bipolar readout", plain(sidecar.get("BipolarReadout"))),
-        ("Reference", _reference(sidecar.get("Reference"))),
-        ("Convergence of the background", _convergence(sidecar.get("BackgroundConvergence"))),
-        ("Convergence of the inversion", _convergence(sidecar.get("InversionConvergence"))),
-        ("Protocol digest", plain(sidecar.get("GeneratedBy", {}).get("ProtocolDigest"))),
-    ]
+def _why(
+    what: str, found: Mapping, sidecar: Mapping, protocol: Mapping[str, object], reason: str
+) -> str:
+    """Return why a piece is not there, as a sentence."""
+    if what == "r2star" and len(milliseconds(sidecar)) == 1:
+        return "There is one echo; R2* needs two."
+    if what in OF_T1W and protocol.get("segmentation.atlas") == "none":
+        return _NO_REGIONS
+    if what == "iron" and "regions" in found:
+        return (
+            "The curve of iron over age is not drawn: the dataset gave no age in years for this "
+            "participant, or the table has none of pallidum, putamen and caudate."
+        )
+    told = f" The run says of this acquisition: {reason}" if reason else ""
+    return f"{_NOT_THERE}{told}"
 
 
-def _quality(by_name: Mapping[str, Path]) -> list[tuple[str, str]]:
-    """Return a row for each quality figure: its name, its value and what is said of it."""
-    files = ("desc-acquisition_qc.json", "desc-qc.json", "desc-regions_qc.json")
-    return [
-        (name, f"{plain(figure['value'])} {figure['unit']} ({figure['verdict']})")
-        for file in files
-        for name, figure in read_json(by_name.get(file)).get("figures", {}).items()
-    ]
-
-
-def _fringes(sidecar: Mapping) -> list[str]:
-    """Return a warning if fringes end inside the brain."""
-    found = sidecar.get("OpenFringes", {})
-    if not found.get("lines"):
-        return []
-    return [
-        f"Fringes end inside the brain, at {found['lines']} lines: coils were not combined well. "
-        f"Maps are not to be trusted in the {found['voxels']} voxels beside them"
-    ]
-
-
-def _reference(reference: object) -> str:
-    """Return the reference region with its own susceptibility, in words."""
-    if not isinstance(reference, Mapping):
-        return plain(reference)
-    mean, spread = (reference.get(key) for key in ("mean_ppm", "sd_ppm"))
-    text = plain(reference.get("name"))
-    if isinstance(mean, int | float):
-        text += f": {number(mean * PPB_PER_PPM)}"
-        if isinstance(spread, int | float):
-            text += f" ± {number(spread * PPB_PER_PPM)}"
-        text += " ppb"
-    if reference.get("against"):
-        text += f", against {plain(reference['against'])}"
-    if reference.get("n_voxels"):
-        text += f" ({plain(reference['n_voxels'])} voxels)"
-    return text
-
-
-def _convergence(convergence: object) -> str:
-    """Return how the inversion ended, in words."""
-    if not isinstance(convergence, Mapping):
-        return plain(convergence)
-    verdict = "converged" if convergence.get("converged") else "NOT converged"
-    return (
-        f"{verdict} after {plain(convergence.get('iterations'))} iterations, "
-        f"residual {plain(convergence.get('residual'))}"
-    )
-
-
-def _figures(by_name: Mapping[str, Path]) -> list[dict]:
-    """Return the figures of an acquisition in the order of the page, absent ones without one."""
-    drawn = {
-        name.split("_")[0].removeprefix("desc-"): data_uri(path)
-        for name, path in by_name.items()
-        if "_figure." in name
-    }
-    figures = []
-    for kind in FIGURES:
-        figure = {**kind._asdict(), "uri": drawn.get(kind.what, ""), "frames": []}
-        if kind.what == "registration" and all(name in drawn for name in _FLICKER):
-            figure["frames"] = [drawn[name] for name in _FLICKER]
-        figures.append(figure)
-    return figures
+def _missing(why: Mapping[str, str]) -> list[str]:
+    """Return the names of what is missing; what was not asked for is not."""
+    names = {kind.what: kind.name for kind in FIGURES} | {"table": "Table of regions"}
+    return [names[what] for what, reason in why.items() if reason.startswith(_NOT_THERE)]
 
 
 def _table(path: Path, sidecar: Mapping) -> dict:
-    """Return the regional table of an atlas under the reference of the protocol."""
-    table = read_regions(path)
-    preferred = sidecar.get("Reference")
-    preferred = preferred.get("name") if isinstance(preferred, Mapping) else preferred
-    reference = reference_of(table, preferred)
-    main, others = table_rows(table, reference)
-    chi = table[table["map"] == "Chimap"]
-    return {
-        "atlas": plain(next(iter(table["atlas"].dropna()), MISSING)),
-        "reference": reference,
-        "main": main,
-        "others": others,
-        "references": _means_by_reference(chi),
+    """Return the regional table of an atlas under all references, the protocol's first."""
+    try:
+        table = read_regions(path)
+        preferred = sidecar.get("Reference")
+        preferred = preferred.get("name") if isinstance(preferred, Mapping) else preferred
+        first = reference_of(table, preferred if isinstance(preferred, str) else None)
+        main, others = table_rows(table, first)
+        names = [*{first: None} | dict.fromkeys(_chi(table)["reference"].dropna())]
+        atlas = plain(next(iter(table["atlas"].dropna()), MISSING))
+    except (KeyError, ValueError, UnicodeDecodeError) as error:
+        return {"trouble": f"{path.name} cannot be read ({error})."}
+    means = {
+        (row["name"], row["hemisphere"], row["reference"]): row["mean"]
+        for row in _chi(table).to_dict("records")
     }
+    for row in (*main, *others):
+        who = row["name"], row["hemisphere"]
+        row["means"] = [means.get((*who, name)) for name in names]
+    return {"atlas": atlas, "references": names, "main": main, "others": others, "trouble": ""}
 
 
-def _means_by_reference(chi: pd.DataFrame) -> dict:
-    """Return the means of whole structures under every reference of the table."""
-    names = list(dict.fromkeys(chi["reference"].dropna()))
-    whole = chi[chi["hemisphere"].isin(["B", "M"])]
-    rows: dict[str, dict[str, float]] = {}
-    for row in whole.to_dict("records"):
-        rows.setdefault(row["name"], {})[row["reference"]] = row["mean"]
-    return {"names": names, "rows": rows}
+def _chi(table: pd.DataFrame) -> pd.DataFrame:
+    return table[table["map"] == "Chimap"]
 
 
-def _protocol(output_dir: Path) -> list[tuple[str, str]]:
+def _protocol(output_dir: Path) -> dict[str, object]:
     """Return every setting of the protocol, none where its file is not there."""
     path = output_dir / "logs" / "protocol.toml"
+    try:
+        return dict(flatten(tomllib.loads(path.read_text(encoding="utf-8"))))
+    except (OSError, ValueError):
+        return {}
+
+
+def _methods(path: Path) -> list[tuple[str, str]]:
+    """Return the methods text as headings, points and paragraphs, none where there is none."""
     if not path.is_file():
         return []
-    settings = tomllib.loads(path.read_text(encoding="utf-8"))
-    return [(name, plain(value)) for name, value in flatten(settings)]
+    kinds = {"# ": "heading", "- ": "point"}
+    text = path.read_text(encoding="utf-8", errors="replace").replace("https://doi.org/", "doi:")
+    return [
+        (kinds.get(line[:2], "paragraph"), line[2:] if line[:2] in kinds else line)
+        for line in text.replace("`", "").splitlines()
+        if line.strip()
+    ]
 
 
 def _versions() -> list[tuple[str, str]]:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from qsmprep.methods.referencing import REFERENCES
 from qsmprep.methods.regions import WHOLE_BRAIN
+from qsmprep.reports.pages import number
 
 REGION_COLOURS = {
     "caudate": "#4E9BE8",
@@ -130,6 +131,21 @@ def region_dots(table: pd.DataFrame, reference: str, *, title: str = "") -> Figu
         for side, colour, _ in (*_HEMISPHERES.values(), _BOTH)
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
+    means = {(row["name"], row["hemisphere"]): row["mean"] for row in rows.to_dict("records")}
+    sides = {"L": "left", "R": "right", "B": "both", "M": "midline"}
+    told = [
+        f"{name.replace('-', ' ')} "
+        + ", ".join(
+            f"{word} {number(means[name, side])}"
+            for side, word in sides.items()
+            if (name, side) in means
+        )
+        for name in names
+    ]
+    figure.set_label(
+        f"Mean susceptibility of the main regions in ppb, against {reference}, with its standard "
+        f"deviation over voxels: {'; '.join(told) or 'none'}."
+    )
     return figure
 
 

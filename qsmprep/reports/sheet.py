@@ -14,6 +14,7 @@ Axcodes = tuple[str, str, str]
 
 RAS: Axcodes = ("R", "A", "S")
 AXIAL, CORONAL, SAGITTAL = 2, 1, 0
+PLANES = "Axial, coronal and sagittal slices"
 CONVENTION = "Neurological convention: the participant's left is on the left."
 
 _INK = "0.85"
@@ -197,6 +198,28 @@ class Sheet:
             labelcolor=_INK, fontsize=9,
             bbox_to_anchor=(0.5, 0.3 / self.figure.get_figheight()),
         )  # fmt: skip
+
+
+def within(volume, mask, outside: float = np.nan):
+    """Return a volume with one value outside the mask."""
+    return np.where(np.asarray(mask, dtype=bool), volume, np.float32(outside))
+
+
+def grey_window(volume, mask) -> tuple[float, float]:
+    """Return a window for an image without a scale of its own."""
+    values = np.asarray(volume)[np.asarray(mask, dtype=bool)]
+    return 0.0, float(np.nanpercentile(values, 99)) or 1.0
+
+
+def even_window(volume, mask) -> tuple[float, float]:
+    """Return a window symmetric about zero that holds nearly all values, one digit long."""
+    values = np.asarray(volume)[np.asarray(mask, dtype=bool)]
+    highest = float(np.nanpercentile(np.abs(values), 99))
+    if highest == 0:
+        return -1.0, 1.0
+    digit = 10.0 ** np.floor(np.log10(highest))
+    top = float(np.ceil(highest / digit) * digit)
+    return -top, top
 
 
 def _extent(mask, axis: int, margin: float = 0.0) -> tuple[int, int]:
