@@ -5,6 +5,7 @@ What can go wrong, and who can mend it.
   - RequestError         the command line asks for something that cannot be done
   - ProtocolError        the protocol asks for something that does not exist
   - InputError           a file lacks something the protocol needs
+  - ResourceError        the machine has too little of something
 """
 
 from pathlib import Path
@@ -20,6 +21,10 @@ class RequestError(QSMPrepError):
 
 class ProtocolError(QSMPrepError):
     """The protocol asks for something that does not exist."""
+
+
+class ResourceError(QSMPrepError):
+    """The machine has too little memory or space."""
 
 
 class InputError(QSMPrepError):

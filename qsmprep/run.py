@@ -23,12 +23,13 @@ from qsmprep.bids.outcome import judge
 from qsmprep.bids.output import check_output_dir
 from qsmprep.bids.plan import describe, summarise
 from qsmprep.bids.segmentations import with_segmentations
+from qsmprep.bids.summary import summarise_reasons
 from qsmprep.bids.status import StatusRow, read_status, skipped_rows, update_status
 from qsmprep.errors import QSMPrepError, RequestError
 from qsmprep.provenance import boilerplate, code_digest, describe_machine, write_head
 from qsmprep.request import Request, resolve
 from qsmprep.resources import Resources
-from qsmprep.terminal import TerminalHandler
+from qsmprep.terminal import LogFile, TerminalHandler
 
 log = logging.getLogger("qsmprep")
 
@@ -109,8 +110,8 @@ def run_participants(request: Request) -> int:
         log.info("on %s", describe_machine(request.resources))
         if atlas:
             log.info("%s", _describe_atlas(atlas))
-        for issue in plan.issues:
-            log.warning("%s: %s", issue.severity, issue)
+        for line in _issue_lines(plan):
+            log.warning("%s", line)
         log.info("%s", summarise(plan))
         return _run(request, plan, atlas, work_dir)
 
@@ -144,9 +145,11 @@ def _run(request: Request, plan: Plan, atlas: Atlas | None, work_dir: Path) -> i
         for a in plan.acquisitions
     ]
     rows += skipped_rows(plan)
-    update_status(request.out_dir, rows)
-    bugs = _write_pages(request, {row.participant_id for row in rows})
-    status = _conclude(rows)
+    try:
+        update_status(request.out_dir, rows)
+        bugs = _write_pages(request, {row.participant_id for row in rows})
+    finally:  # also where no space is left to write it
+        status = _conclude(rows)
     if trouble or bugs:
         raise trouble or bugs[0]
     if ending:
@@ -182,8 +185,12 @@ def _describe_atlas(atlas: Atlas) -> str:
 
 
 def _nothing_to_do(request: Request, plan: Plan) -> str:
-    issues = "".join(f"\n{issue.severity}: {issue}" for issue in plan.issues)
+    issues = "".join(f"\n{line}" for line in _issue_lines(plan))
     return f"{request.bids_dir}: there is nothing to do{issues}"
+
+
+def _issue_lines(plan: Plan) -> list[str]:
+    return summarise_reasons((issue.severity, str(issue)) for issue in plan.issues)
 
 
 @contextmanager
@@ -192,7 +199,7 @@ def _logging(folder: Path, *, verbose: bool) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     # The number of the process, because jobs of one study start in the same second.
     name = f"qsmprep_{time.strftime('%Y%m%d-%H%M%S')}_{os.getpid()}.log"
-    terminal, file = TerminalHandler(), logging.FileHandler(folder / name, encoding="utf-8")
+    terminal, file = TerminalHandler(), LogFile(folder / name, encoding="utf-8")
     terminal.setLevel(logging.DEBUG if verbose else logging.INFO)
     handlers = (terminal, file)
     log.setLevel(logging.DEBUG)
@@ -263,6 +270,7 @@ def _execute(
     from qsmprep.interfaces.atlas import prepare_atlas
     from qsmprep.workflows.base import Study, build
     from qsmprep.workflows.execution import configure, draw_graph, execute
+    from qsmprep.workflows.locks import holding
 
     logs = request.out_dir / "logs"
     configure(logs, request.stop_on_first_crash)
@@ -281,13 +289,15 @@ def _execute(
     if request.write_graph:
         draw_graph(workflow, logs / "graph.svg")
     parts = [part for a in plan.acquisitions for part in (a, a.t1w) if part is not None]
-    return execute(
-        workflow,
-        resources=request.resources,
-        crash_dir=logs,
-        plugin=request.plugin,
-        names={part.name_safe: part.key for part in parts},
-    )
+    names = {part.name_safe: part.key for part in parts}
+    with holding(work_dir, names.values()):
+        return execute(
+            workflow,
+            resources=request.resources,
+            crash_dir=logs,
+            plugin=request.plugin,
+            names=names,
+        )
 
 
 def _place(
@@ -336,10 +346,13 @@ def _write_pages(request: Request, participants: set[str]) -> list[Exception]:
 
 def _conclude(rows: list[StatusRow]) -> Exit:
     """Tell the unfinished and then how many there are of each kind; return the exit status."""
-    for row in rows:
-        if row.status != "done":
-            name = "_".join(part for part in row.identity if part != "n/a")
-            log.warning("%s: %s: %s", name, row.status, row.reason)
+    unfinished = [
+        ("_".join(part for part in row.identity if part != "n/a"), f"{row.status}: {row.reason}")
+        for row in rows
+        if row.status != "done"
+    ]
+    for line in summarise_reasons(unfinished):
+        log.warning("%s", line)
     counts = {
         status: sum(row.status == status for row in rows)
         for status in ("done", "partial", "skipped", "failed")

@@ -21,6 +21,13 @@ from qsmprep.workflows.progress import Progress, readable
 
 SENTENCE = re.compile(r"^\s*qsmprep\.errors\.\w+: (?P<text>.+)$", re.MULTILINE)
 LAST_ERROR = re.compile(r"^\s*(?P<text>\w[\w.]*(?:Error|Exception)\b.*)$", re.MULTILINE)
+FULL = re.compile(r"\[Errno (28|122)\]")
+"""No space left on device, or beyond the quota of the user."""
+
+NO_SPACE = (
+    "no space is left for the work or the output folder; free some, or give another work folder "
+    "by -w; the same command goes on from here"
+)
 
 log = logging.getLogger("qsmprep")
 
@@ -66,6 +73,9 @@ def execute(
             workflow.run(plugin=runner, plugin_args=arguments)
     except Exception:
         crashes = _read_crashes(sorted(set(crash_dir.glob("crash-*")) - before))
+        for node, text in runner.untold.items() if isinstance(runner, Pool) else ():
+            part, reason = _reason(node, text, "")
+            crashes.setdefault(part, []).append(reason)
         if not crashes:
             raise
         return crashes
@@ -145,15 +155,19 @@ def _read_crashes(paths: list[Path]) -> dict[str, list[str]]:
     for path in paths:
         text = path.read_text(encoding="utf-8", errors="replace")
         name = re.search(r"^Node: (?P<name>\S+)", text, re.MULTILINE)
-        parts = name["name"].split(".") if name else ["", path.stem]
-        part, steps = parts[1] if len(parts) > 1 else "", parts[2:]
-        if sentences := SENTENCE.findall(text):
-            reason = sentences[-1]
-        else:
-            errors = LAST_ERROR.findall(text)
-            reason = (
-                f"{readable(steps)} failed ({errors[-1] if errors else 'no message'}); see {path}"
-            )
+        part, reason = _reason(name["name"] if name else f".{path.stem}", text, f"; see {path}")
         if reason not in crashes[part]:
             crashes[part].append(reason)
     return dict(crashes)
+
+
+def _reason(node: str, text: str, where: str) -> tuple[str, str]:
+    """Return the sub-graph of a node, and in one sentence why the node failed."""
+    part, *steps = [*node.split(".")[1:], ""]
+    steps = [step for step in steps if step]
+    if sentences := SENTENCE.findall(text):
+        return part, sentences[-1]
+    if FULL.search(text):
+        return part, f"{readable(steps)}: {NO_SPACE}"
+    errors = LAST_ERROR.findall(text)
+    return part, f"{readable(steps)} failed ({errors[-1] if errors else 'no message'}){where}"

@@ -16,6 +16,13 @@ import traceback
 
 from nipype.pipeline.plugins.multiproc import MultiProcPlugin, run_node
 
+from qsmprep.errors import ResourceError
+
+KILLED = (
+    "the process of this step was killed twice, as systems do that run out of memory; "
+    "give it more memory, or run fewer steps at once by --nprocs"
+)
+
 GRACE_S = 2.0
 """Time that a worker has to remove what it was writing."""
 
@@ -33,11 +40,14 @@ class Pool(MultiProcPlugin):
     def __init__(self, plugin_args):
         super().__init__(plugin_args)
         self.pool.shutdown()
-        self.pool = self._open()
+        self.pool = self._open(self.processors)
+        self.repeating: list[ProcessPoolExecutor] = []
+        self.untold: dict[str, str] = {}
+        """Tracebacks that could not be written, by the names of their nodes."""
 
-    def _open(self) -> ProcessPoolExecutor:
+    def _open(self, workers: int) -> ProcessPoolExecutor:
         return ProcessPoolExecutor(
-            max_workers=self.processors,
+            max_workers=workers,
             initializer=_start_worker,
             initargs=(os.getcwd(),),
             # A fork of a process with threads may hang.
@@ -46,8 +56,10 @@ class Pool(MultiProcPlugin):
 
     def end(self) -> None:
         """End all workers now, whatever they are at; nothing happens after a whole run."""
-        workers = list((self.pool._processes or {}).values())
-        self.pool.shutdown(wait=False, cancel_futures=True)
+        pools = [self.pool, *self.repeating]
+        workers = [worker for pool in pools for worker in (pool._processes or {}).values()]
+        for pool in pools:
+            pool.shutdown(wait=False, cancel_futures=True)
         for worker in workers:
             worker.terminate()
         patience = time.monotonic() + GRACE_S
@@ -68,21 +80,42 @@ class Pool(MultiProcPlugin):
         try:
             future = self.pool.submit(run_node, node, updatehash, self._taskid)
         except BrokenProcessPool:  # one lost worker takes its pool with it
-            self.pool = self._open()
+            self.pool = self._open(self.processors)
             future = self.pool.submit(run_node, node, updatehash, self._taskid)
-        future.add_done_callback(partial(self._collect, self._taskid))
         self._task_obj[self._taskid] = future
+        future.add_done_callback(partial(self._collect, self._taskid, node, updatehash))
         return self._taskid
 
-    def _collect(self, taskid, future):
+    def _collect(self, taskid, node, updatehash, future, repeated=False):
         try:
-            self._taskresult[taskid] = future.result()
+            try:
+                self._taskresult[taskid] = future.result()
+            except BrokenProcessPool as error:
+                if repeated:
+                    raise ResourceError(KILLED) from error
+                self._repeat(taskid, node, updatehash)
         except BaseException:  # noqa: BLE001 - also what is no Exception must not be waited for
             self._taskresult[taskid] = {
                 "result": None,
                 "traceback": traceback.format_exc().splitlines(keepends=True),
                 "taskid": taskid,
             }
+
+    def _repeat(self, taskid, node, updatehash):
+        """Run a job again in a pool of its own: one killed worker takes all jobs with it."""
+        pool = self._open(1)
+        self.repeating.append(pool)
+        future = pool.submit(run_node, node, updatehash, taskid)
+        self._task_obj[taskid] = future
+        future.add_done_callback(partial(self._collect, taskid, node, updatehash, repeated=True))
+        future.add_done_callback(lambda _: pool.shutdown(wait=False))
+
+    def _report_crash(self, node, result=None):
+        try:
+            return super()._report_crash(node, result)
+        except OSError:  # nothing more goes onto this disk, but the reason is to be told
+            self.untold[node.fullname] = "".join((result or {}).get("traceback") or [])
+            return ""
 
 
 def _start_worker(folder: str) -> None:
@@ -111,9 +144,9 @@ def _die_with_program() -> None:
 
 
 def hush() -> None:
-    """Keep nipype from telling twice what progress lines and crash files tell."""
+    """Keep libraries from telling twice what progress lines and crash files tell."""
     os.environ["NIPYPE_NO_ET"] = "1"
     import nipype  # noqa: F401 - it sets the levels of its loggers when imported
 
-    for name in ("nipype.workflow", "nipype.interface", "nipype.utils"):
+    for name in ("nipype.workflow", "nipype.interface", "nipype.utils", "nibabel.global"):
         logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -168,7 +168,12 @@ def _numbers(value: object) -> tuple[float, ...]:
 
 
 def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and value is not True else None
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    try:
+        return float(value)
+    except OverflowError:  # JSON has numbers of any length
+        return math.inf
 
 
 def _same(one: Sequence[float], other: Sequence[float]) -> bool:
@@ -230,7 +235,8 @@ def _b0_of_frequency(value: object) -> float | None:
 def _guess_unit(value: float | None) -> str:
     if value is None or not B0_RANGE_T[1] < value < 2e5:
         return ""
-    return ", which looks like " + ("a frequency in MHz" if value < 1e3 else "gauss")
+    units = ((1e3, "a frequency in MHz"), (1e3 * B0_RANGE_T[1], "millitesla"), (2e5, "gauss"))
+    return ", which looks like " + next(unit for limit, unit in units if value < limit)
 
 
 def check_grids(paths: Sequence[Path], n_volumes: int | None) -> list[Fault]:
@@ -255,12 +261,13 @@ def find_copies(images: Sequence[Image]) -> list[Fault]:
     samples: dict[tuple[int, bytes], list[Path]] = {}
     for image in images:
         samples.setdefault(_sample(image.path), []).append(image.path)
-    return [
-        Fault(copy, f"is a copy of {original.name}", "convert the series again")
-        for alike in samples.values()
-        for original, copy in combinations(alike, 2)
-        if filecmp.cmp(original, copy, shallow=False)
-    ]
+    faults: dict[Path, Fault] = {}
+    for alike in samples.values():
+        for original, copy in combinations(alike, 2):
+            if copy not in faults and filecmp.cmp(original, copy, shallow=False):
+                fact = f"is a copy of {original.name}"
+                faults[copy] = Fault(copy, fact, "convert the series again")
+    return list(faults.values())
 
 
 def _sample(path: Path) -> tuple[int, bytes]:

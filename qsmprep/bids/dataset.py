@@ -253,12 +253,24 @@ def _check_groups(
             issues.append(Issue(participant, session, name, "warning", *fault))
             continue
         echoes, faults = _check(paths, sidecars)
-        issues += [Issue(participant, session, name, "error", *fault) for fault in faults]
+        issues += [Issue(participant, session, name, "error", *f) for f in _joined(faults)]
         if echoes is not None:
             t1w, notes = choose_t1w(anatomies, session)
             acquisition = _acquisition(key, echoes, stems[key[:3]] > 1)
             acquisitions.append(replace(acquisition, t1w=t1w, notes=(*acquisition.notes, *notes)))
     return acquisitions, issues
+
+
+def _joined(faults: Sequence[Fault]) -> list[Fault]:
+    """Return one fault for all files that have the same, as the echoes of a series do."""
+    alike: dict[tuple[str, str], list[Path]] = {}
+    for path, *words in faults:
+        alike.setdefault((words[0], words[1]), []).append(path)
+    return [
+        Fault(paths[0], f"{fact} (and in {more} more of its files)" if more else fact, remedy)
+        for (fact, remedy), paths in alike.items()
+        for more in [len(paths) - 1]
+    ]
 
 
 def _acquisition(key: Group, echoes: Echoes, shares_stem: bool) -> Acquisition:

@@ -18,8 +18,11 @@ import numpy as np
 
 from qsmprep.errors import InputError
 from qsmprep.interfaces._nifti import read_image, save_like
+from qsmprep.interfaces._plausible import check_parts, check_volumes
 from qsmprep.methods.echoes.coding import recognise_coding, to_radians
 from qsmprep.methods.echoes.magnitude import combine_magnitudes
+
+PARTS = ("magnitude", "phase")
 
 
 class _ReadEchoesInputSpec(BaseInterfaceInputSpec):
@@ -47,10 +50,14 @@ class ReadEchoes(SimpleInterface):
             [_read(p) for p in paths] for paths in (self.inputs.first, self.inputs.second)
         )
         one, other = _stack(first), _stack(second)
+        names = ("real part", "imaginary part") if self.inputs.cartesian else PARTS
+        check_volumes(self.inputs.first, one, names[0])
+        check_volumes(self.inputs.second, other, names[1])
         if self.inputs.cartesian:
             signal = one + 1j * other
             magnitude, phase, coding = np.abs(signal), np.angle(signal), "real and imaginary"
         else:
+            check_parts(self.inputs.first[0], one[0], other[0])
             magnitude, coding = one, self._coding(second, other)
             if coding.unscaled:
                 other = np.stack([volume for image in second for volume in _volumes(image, False)])
