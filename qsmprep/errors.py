@@ -8,6 +8,7 @@ What can go wrong, and who can mend it.
   - ResourceError        the machine has too little of something
 """
 
+import json
 from pathlib import Path
 
 
@@ -48,3 +49,8 @@ class InputError(QSMPrepError):
     def __reduce__(self):
         """Pickle with all three parts, as worker processes need."""
         return type(self), (self.path, self.fact, self.remedy)
+
+
+def shown(value: object) -> str:
+    """Return a value as TOML and JSON write it, or nearly so."""
+    return json.dumps(value, default=str)

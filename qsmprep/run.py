@@ -23,8 +23,8 @@ from qsmprep.bids.outcome import judge
 from qsmprep.bids.output import check_output_dir
 from qsmprep.bids.plan import describe, summarise
 from qsmprep.bids.segmentations import with_segmentations
-from qsmprep.bids.summary import summarise_reasons
 from qsmprep.bids.status import StatusRow, read_status, skipped_rows, update_status
+from qsmprep.bids.summary import summarise_reasons
 from qsmprep.errors import QSMPrepError, RequestError
 from qsmprep.provenance import boilerplate, code_digest, describe_machine, write_head
 from qsmprep.request import Request, resolve
@@ -173,7 +173,9 @@ def rebuild_reports(request: Request) -> Exit:
     if not participants:
         raise RequestError(f"{request.out_dir}: holds no results; run the participants first")
     if unknown := sorted(wanted - participants):
-        raise RequestError(f"{request.out_dir}: holds no results of {', '.join(unknown)}")
+        raise RequestError(
+            f"{request.out_dir}: holds no results of {', '.join(unknown)}; see status.tsv"
+        )
     if bugs := _write_pages(request, wanted or participants):
         raise bugs[0]
     return Exit.DONE

@@ -28,6 +28,10 @@ NO_SPACE = (
     "no space is left for the work or the output folder; free some, or give another work folder "
     "by -w; the same command goes on from here"
 )
+REFUSED = re.compile(r"\[Errno (13|30)\] [\w -]+: '(?P<path>[^']+)'")
+"""Permission denied, or a read-only file system."""
+
+REFUSED_REMEDY = "give yourself the right to, and the same command goes on from here"
 
 log = logging.getLogger("qsmprep")
 
@@ -75,7 +79,8 @@ def execute(
         crashes = _read_crashes(sorted(set(crash_dir.glob("crash-*")) - before))
         for node, text in runner.untold.items() if isinstance(runner, Pool) else ():
             part, reason = _reason(node, text, "")
-            crashes.setdefault(part, []).append(reason)
+            if reason not in crashes.setdefault(part, []):
+                crashes[part].append(reason)
         if not crashes:
             raise
         return crashes
@@ -168,6 +173,9 @@ def _reason(node: str, text: str, where: str) -> tuple[str, str]:
     if sentences := SENTENCE.findall(text):
         return part, sentences[-1]
     if FULL.search(text):
-        return part, f"{readable(steps)}: {NO_SPACE}"
+        return part, NO_SPACE
+    if refused := REFUSED.search(text):
+        folder = Path(refused["path"]).parent
+        return part, f"{folder}: may not be written to; {REFUSED_REMEDY}"
     errors = LAST_ERROR.findall(text)
     return part, f"{readable(steps)} failed ({errors[-1] if errors else 'no message'}){where}"

@@ -120,7 +120,7 @@ def read_atlas(folder: str | Path) -> Atlas:
     members = _read_members(folder)
     description = _read_description(folder / "dataset_description.json")
     name = tables[0].name.removeprefix("atlas-").removesuffix("_dseg.tsv")
-    regions = _read_regions(tables[0])
+    regions = read_table(tables[0])
     _check_labels(members, tables[0], {region.index for region in regions})
     return Atlas(
         name=name,
@@ -146,7 +146,7 @@ def _read_description(path: Path) -> dict:
     return description
 
 
-def _read_regions(path: Path) -> tuple[Region, ...]:
+def read_table(path: Path) -> tuple[Region, ...]:
     """Return the rows of the table, checked, under the names of the vocabulary."""
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -169,7 +169,9 @@ def _read_regions(path: Path) -> tuple[Region, ...]:
     ):
         twice = sorted({key for key in keys if keys.count(key) > 1})
         if twice:
-            raise RequestError(f"{path}: the {what} {', '.join(twice)} stands there twice")
+            raise RequestError(
+                f"{path}: the {what} {', '.join(twice)} stands there twice; keep one"
+            )
     return regions
 
 

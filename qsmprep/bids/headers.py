@@ -78,7 +78,7 @@ def read_header(path: Path, n_volumes: int | None = 1) -> tuple[Header | None, l
         remedy = "fetch it, with `datalad get` for instance"
         return None, [Fault(path, "its content is not there", remedy)]
     except PermissionError:
-        return None, [Fault(path, "may not be read", "give yourself the right to, by chmod")]
+        return None, [Fault(path, "may not be read", "allow it by chmod")]
     except Exception as error:  # noqa: BLE001 - damaged headers raise all there is
         fact = f"is empty, cut off or no NIfTI file ({said(error, path)})"
         return None, [Fault(path, fact, "copy or convert it again")]

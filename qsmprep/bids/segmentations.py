@@ -73,7 +73,7 @@ def read_segmentations(folder: Path, lookup: str) -> Atlas:
         If there is nothing, or nobody says what the labels mean.
     """
     if not folder.is_dir():
-        raise RequestError(f"-d segmentation={folder}: there is no such folder")
+        raise RequestError(f"-d segmentation={folder}: there is no such folder; check it")
     paths = find_images(folder)
     if not paths:
         raise RequestError(
@@ -112,7 +112,7 @@ def _meaning(folder: Path, lookup: str, labels: frozenset[int]) -> tuple[tuple[R
         return shipped_lookup(lookup), lookup
     if lookup and not Path(lookup).is_file():
         raise RequestError(
-            f"segmentation.lookup = {lookup}: neither a table nor one of {', '.join(LOOKUPS)}"
+            f"segmentation.lookup = {lookup}: neither a table nor one of {', '.join(LOOKUPS)}; check it"
         )
     if lookup:
         return read_lookup(Path(lookup)), Path(lookup).stem

@@ -58,7 +58,7 @@ def run_group(
     known = {part for parts in everything for part in parts}
     known |= {name for row in read_status(out_dir) for name in row.identity[:2]}
     if unknown := sorted(set().union(*wanted) - known):
-        raise RequestError(f"{out_dir}: holds no results of {', '.join(unknown)}")
+        raise RequestError(f"{out_dir}: holds no results of {', '.join(unknown)}; see status.tsv")
     if not tables:
         raise RequestError(f"{out_dir}: holds no regional table; run the participants first")
     if dry_run:
