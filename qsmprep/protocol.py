@@ -141,7 +141,7 @@ class Referencing:
             )
         if self.method != "label" and (self.region or self.hemisphere != "B"):
             raise ProtocolError(
-                f'[referencing] region and hemisphere are for method = "label", not {self.method}; drop them'
+                '[referencing] region and hemisphere are for method = "label"; drop them'
             )
 
     @property

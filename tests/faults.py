@@ -250,7 +250,7 @@ HEADERS = {
     "magic": (header(MAGIC, "4s", b"xyz"), SKIPPED, "no NIfTI file"),
     "size of header": (header(0, "i", 12345), SKIPPED, "damaged (sizeof_hdr 12345)"),
     "unknown data type": (header(DATATYPE, "h", 9999), SKIPPED, f"{MEGRE}.nii.gz: "),
-    "offset beyond the file": (header(VOX_OFFSET, "f", 2e9), SKIPPED, "is cut off: at most"),
+    "offset beyond the file": (header(VOX_OFFSET, "f", 2e9), SKIPPED, "more than such a small"),
     "offset within the header": (header(VOX_OFFSET, "f", 16), SKIPPED, f"{MEGRE}.nii.gz: "),
     "offset not a number": (header(VOX_OFFSET, "f", np.nan), SKIPPED, f"{MEGRE}.nii.gz: "),
     "sform not a number": (header(SROW_X, "f", np.nan), SKIPPED, "its affine is not finite"),
@@ -305,7 +305,7 @@ VOXELS = {
     "one phase twice": (packed_again, FAILED, "_echo-3_part-phase_MEGRE.nii.gz: has the voxels"),
     "parts swapped": (
         swapped(mag_and_phase), FAILED,
-        "_echo-1_part-mag_MEGRE.nii.gz: its magnitude is negative in",
+        "_echo-1_part-mag_MEGRE.nii.gz: its magnitude is negative, down to",
     ),
     "parts swapped, unsigned": (
         as_integers(swapped(mag_and_phase)), FAILED, "its magnitude wraps as phase does",

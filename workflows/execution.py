@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
+from configparser import Interpolation
 import logging
 import os
 from pathlib import Path
@@ -103,6 +104,7 @@ def configure(crash_dir: Path, stop_on_first_crash: bool = False) -> None:
         Whether one failure ends all.
     """
     crash_dir.mkdir(parents=True, exist_ok=True)
+    config._config._interpolation = Interpolation()  # or a % in a path would be one
     config.update_config(
         {
             "execution": {

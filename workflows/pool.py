@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 import fcntl
 from functools import partial
 import logging
 import multiprocessing
+from multiprocessing.process import BaseProcess
 import os
 import signal
 import sys
@@ -40,32 +42,28 @@ class Pool(MultiProcPlugin):
     def __init__(self, plugin_args):
         super().__init__(plugin_args)
         self.pool.shutdown()
+        self.workers: dict[ProcessPoolExecutor, dict[int, BaseProcess]] = {}
+        """Of all pools; one that is broken forgets its own, and they wait for work for ever."""
         self.pool = self._open(self.processors)
-        self.repeating: list[ProcessPoolExecutor] = []
         self.untold: dict[str, str] = {}
         """Tracebacks that could not be written, by the names of their nodes."""
 
     def _open(self, workers: int) -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(
+        pool = ProcessPoolExecutor(
             max_workers=workers,
             initializer=_start_worker,
             initargs=(os.getcwd(),),
             # A fork of a process with threads may hang.
             mp_context=multiprocessing.get_context("forkserver"),
         )
+        self.workers[pool] = pool._processes  # type: ignore[assignment]
+        return pool
 
     def end(self) -> None:
         """End all workers now, whatever they are at; nothing happens after a whole run."""
-        pools = [self.pool, *self.repeating]
-        workers = [worker for pool in pools for worker in (pool._processes or {}).values()]
-        for pool in pools:
+        for pool in self.workers:
             pool.shutdown(wait=False, cancel_futures=True)
-        for worker in workers:
-            worker.terminate()
-        patience = time.monotonic() + GRACE_S
-        for worker in workers:
-            worker.join(max(0.0, patience - time.monotonic()))
-            worker.kill()  # one that is inside a library does not hear the first call
+        _end([worker for workers in self.workers.values() for worker in workers.values()])
 
     def _send_procs_to_workers(self, updatehash=False, graph=None):
         super()._send_procs_to_workers(updatehash=updatehash, graph=graph)
@@ -78,22 +76,28 @@ class Pool(MultiProcPlugin):
     def _submit_job(self, node, updatehash=False):
         self._taskid += 1
         try:
-            future = self.pool.submit(run_node, node, updatehash, self._taskid)
+            self._submit_to(self.pool, self._taskid, node, updatehash)
         except BrokenProcessPool:  # one lost worker takes its pool with it
             self.pool = self._open(self.processors)
-            future = self.pool.submit(run_node, node, updatehash, self._taskid)
-        self._task_obj[self._taskid] = future
-        future.add_done_callback(partial(self._collect, self._taskid, node, updatehash))
+            self._submit_to(self.pool, self._taskid, node, updatehash)
         return self._taskid
 
-    def _collect(self, taskid, node, updatehash, future, repeated=False):
+    def _submit_to(self, pool, taskid, node, updatehash, last=False):
+        future = pool.submit(run_node, node, updatehash, taskid)
+        self._task_obj[taskid] = future
+        future.add_done_callback(partial(self._collect, pool, taskid, node, updatehash, last))
+
+    def _collect(self, pool, taskid, node, updatehash, last, future):
         try:
             try:
                 self._taskresult[taskid] = future.result()
             except BrokenProcessPool as error:
-                if repeated:
+                if last:
                     raise ResourceError(KILLED) from error
-                self._repeat(taskid, node, updatehash)
+                # Once more, and alone: the others of the pool are lost without fault. First the
+                # workers that are left must be gone, or two would write into one folder.
+                _end(list(self.workers[pool].values()))
+                self._submit_to(self._open(1), taskid, node, updatehash, last=True)
         except BaseException:  # noqa: BLE001 - also what is no Exception must not be waited for
             self._taskresult[taskid] = {
                 "result": None,
@@ -101,21 +105,21 @@ class Pool(MultiProcPlugin):
                 "taskid": taskid,
             }
 
-    def _repeat(self, taskid, node, updatehash):
-        """Run a job again in a pool of its own: one killed worker takes all jobs with it."""
-        pool = self._open(1)
-        self.repeating.append(pool)
-        future = pool.submit(run_node, node, updatehash, taskid)
-        self._task_obj[taskid] = future
-        future.add_done_callback(partial(self._collect, taskid, node, updatehash, repeated=True))
-        future.add_done_callback(lambda _: pool.shutdown(wait=False))
-
     def _report_crash(self, node, result=None):
         try:
             return super()._report_crash(node, result)
         except OSError:  # nothing more goes onto this disk, but the reason is to be told
             self.untold[node.fullname] = "".join((result or {}).get("traceback") or [])
             return ""
+
+
+def _end(workers: Sequence[BaseProcess]) -> None:
+    for worker in workers:
+        worker.terminate()
+    patience = time.monotonic() + GRACE_S
+    for worker in workers:
+        worker.join(max(0.0, patience - time.monotonic()))
+        worker.kill()  # one that is inside a library does not hear the first call
 
 
 def _start_worker(folder: str) -> None:

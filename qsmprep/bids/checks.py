@@ -25,6 +25,9 @@ B0_TOLERANCE_T = 0.05
 ECHO_TIME_TOLERANCE_S = 1e-5
 """By how much the parts of one echo may differ: converters round."""
 
+LARGEST = 1e9
+"""No echo time, field strength or frequency is as large, in whatever unit."""
+
 _SAMPLE_BYTES = 4096
 
 Parts = dict[str, tuple["Image", ...]]
@@ -145,7 +148,7 @@ def read_echo_times(
         values = [_numbers(value) for _, value in stated]
         if not all(values):
             path, value = next(s for s, numbers in zip(stated, values, strict=True) if not numbers)
-            fact = f"EchoTime {value!r} is not a number, nor a list of numbers"
+            fact = f"EchoTime {_brief(value)} is not a number, nor a list of numbers"
             faults.append(Fault(path, fact, "give it in seconds"))
         elif not all(_same(values[0], other) for other in values):
             fact = f"its EchoTime differs from that of {stated[0][0].name}"
@@ -170,10 +173,12 @@ def _numbers(value: object) -> tuple[float, ...]:
 def _number(value: object) -> float | None:
     if not isinstance(value, int | float) or isinstance(value, bool):
         return None
-    try:
-        return float(value)
-    except OverflowError:  # JSON has numbers of any length
-        return math.inf
+    # JSON has numbers of any length, and Python's reads NaN.
+    return float(value) if abs(value) < LARGEST else None
+
+
+def _brief(value: object) -> str:
+    return text if len(text := repr(value)) < 40 else f"{text[:36]}..."
 
 
 def _same(one: Sequence[float], other: Sequence[float]) -> bool:
@@ -216,7 +221,7 @@ def read_field_strength(images: Sequence[Image]) -> tuple[float, list[str], list
     for path, value in stated:
         b0 = _number(value)
         if b0 is None or not B0_RANGE_T[0] <= b0 <= B0_RANGE_T[1]:
-            fact = f"{name} is {value!r}{_guess_unit(b0)}"
+            fact = f"{name} is {_brief(value)}{_guess_unit(b0)}"
             return math.nan, [], [Fault(path, fact, "give it in tesla")]
         values.append(b0)
         if abs(b0 - values[0]) > B0_TOLERANCE_T:

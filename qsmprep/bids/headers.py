@@ -123,14 +123,15 @@ def _content_fault(image: nb.Nifti1Image, path: Path) -> tuple[str, str] | None:
     dtype = image.header.get_data_dtype()
     if dtype.kind not in "iuf":
         return f"its voxels are {dtype}, not real numbers", "store the parts as separate images"
+    again = "copy or convert it again"
     # Of a compressed file this is a bound: the rest shows when its voxels are read.
     if isinstance(image.dataobj, nb.arrayproxy.ArrayProxy):
-        size = path.stat().st_size * (1 if path.suffix == ".nii" else DEFLATE_LIMIT)
+        size = path.stat().st_size
         expected = image.dataobj.offset + math.prod(image.shape) * dtype.itemsize
-        if size < expected:
-            most = "" if path.suffix == ".nii" else "at most "
-            fact = f"is cut off: {most}{size} of {expected} bytes are there"
-            return fact, "copy or convert it again"
+        if path.suffix == ".nii" and size < expected:
+            return f"is cut off: {size} of {expected} bytes are there", again
+        if size * DEFLATE_LIMIT < expected:
+            return "is cut off: its header asks for more than such a small file can hold", again
     return None
 
 

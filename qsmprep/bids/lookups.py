@@ -120,15 +120,19 @@ def _table(path: Path, text: str) -> Iterator[tuple[int, str, str]]:
         )
     side = next((name for name in _HEMISPHERE if name in columns), "")
     for row in rows:
-        if not row[index].strip().isdecimal():
+        if not _is_index(row[index].strip()):
             raise RequestError(f"{path}: the index {row[index]!r} is no whole number; correct it")
         yield int(row[index]), row[name].strip(), row.get(side, "").strip()
+
+
+def _is_index(text: str) -> bool:
+    return text.isdecimal() and len(text) < 10
 
 
 def _colour_table(text: str) -> Iterator[tuple[int, str, str]]:
     for line in text.splitlines():
         words = line.split()
-        if len(words) > 1 and words[0].isdecimal():
+        if len(words) > 1 and _is_index(words[0]):
             yield int(words[0]), words[1], ""
 
 

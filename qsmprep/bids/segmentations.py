@@ -112,7 +112,8 @@ def _meaning(folder: Path, lookup: str, labels: frozenset[int]) -> tuple[tuple[R
         return shipped_lookup(lookup), lookup
     if lookup and not Path(lookup).is_file():
         raise RequestError(
-            f"segmentation.lookup = {lookup}: neither a table nor one of {', '.join(LOOKUPS)}; check it"
+            f"segmentation.lookup = {lookup}: neither a table nor one of {', '.join(LOOKUPS)}; "
+            "check it"
         )
     if lookup:
         return read_lookup(Path(lookup)), Path(lookup).stem

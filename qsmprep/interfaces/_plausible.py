@@ -8,6 +8,7 @@ from itertools import combinations
 import numpy as np
 
 from qsmprep.errors import InputError
+from qsmprep.interfaces._nifti import load
 
 NEGATIVE = 0.1
 """Part of its maximum below zero that interpolation may bring a magnitude to."""
@@ -81,6 +82,22 @@ def check_parts(path: str, magnitude: np.ndarray, phase: np.ndarray) -> None:
     jumps = _jumps(magnitude)
     if jumps > MANY_JUMPS and jumps > 10 * _jumps(phase):
         raise InputError(path, "its magnitude wraps as phase does", remedy)
+
+
+def check_mask(path: str) -> None:
+    """
+    Refuse a mask that holds nothing, or what is no number.
+
+    Raises
+    ------
+    InputError
+        If it does.
+    """
+    mask, _ = load(path)
+    if np.isnan(mask).any():
+        raise InputError(path, "holds NaN", "set them to 0")
+    if not (mask > 0).any():
+        raise InputError(path, "holds no voxel", "draw it again")
 
 
 def _jumps(volume: np.ndarray) -> float:
