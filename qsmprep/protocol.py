@@ -391,7 +391,7 @@ def _read_settings(stage: str, table: Mapping[str, Value]) -> object:
 def _like(where: str, value: Value, default: Value) -> Value:
     """Return `value` if it is of the kind of `default`; whole numbers do for any number."""
     if isinstance(default, float):
-        if type(value) in (int, float) and abs(value) < 1e300:
+        if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300:
             return float(value)
     elif type(value) is type(default):
         return value

@@ -7,6 +7,7 @@ from itertools import product
 import logging
 import math
 from pathlib import Path
+from typing import cast
 
 import nibabel as nb
 import numpy as np
@@ -84,6 +85,7 @@ def read_header(path: Path, n_volumes: int | None = 1) -> tuple[Header | None, l
         return None, [Fault(path, fact, "copy or convert it again")]
     if faults:
         return None, faults
+    image = cast(nb.Nifti1Image, image)
     return Header(path, image.shape, np.asarray(image.affine, dtype=float)), []
 
 
@@ -106,7 +108,7 @@ def _faults(
 def _stored_fault(image: nb.Nifti1Image, path: Path) -> tuple[str, str] | None:
     """Find what nibabel has silently mended: voxels of 0 mm count as 1 mm with it."""
     kind = type(image.header)
-    with nb.openers.ImageOpener(path) as file:
+    with nb.openers.ImageOpener(str(path)) as file:
         stored = kind(file.read(kind.template_dtype.itemsize), check=False)
     again = "copy or convert it again"
     size, offset = stored["pixdim"][1:4], float(stored["vox_offset"])
