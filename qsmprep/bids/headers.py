@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import product
 import logging
 import math
+import os
 from pathlib import Path
 from typing import cast
 
@@ -72,14 +73,14 @@ def read_header(path: Path, n_volumes: int | None = 1) -> tuple[Header | None, l
     n_volumes
         How many volumes it should hold; any number if None.
     """
+    if path.exists() and not os.access(path, os.R_OK):
+        return None, [Fault(path, "may not be read", "allow it by chmod")]
     try:
         image = nb.load(path)
         faults = [Fault(path, *fault) for fault in _faults(image, path, n_volumes)]
     except FileNotFoundError:
         remedy = "fetch it, with `datalad get` for instance"
         return None, [Fault(path, "its content is not there", remedy)]
-    except PermissionError:
-        return None, [Fault(path, "may not be read", "allow it by chmod")]
     except Exception as error:  # noqa: BLE001 - damaged headers raise all there is
         fact = f"is empty, cut off or no NIfTI file ({said(error, path)})"
         return None, [Fault(path, fact, "copy or convert it again")]
