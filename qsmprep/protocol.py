@@ -141,8 +141,8 @@ class Referencing:
             )
         if self.method != "label" and (self.region or self.hemisphere != "B"):
             raise ProtocolError(
-                f'[referencing] region and hemisphere are for method = "label", not {self.method}; '
-                "drop them"
+                f'[referencing] region and hemisphere are for method = "label", not {self.method}'
+                "; drop them"
             )
 
     @property

@@ -57,7 +57,7 @@ ATLASES = {
     "matrix": (labels(lambda a: a[:-1]), "its matrix is"),
     "probabilities": (labels(lambda a: a / 7, np.float32), "give labels, not probabilities"),
     "NaN": (labels(lambda a: a * np.nan, np.float32), "holds other than whole numbers"),
-    "unknown label": (labels(lambda a: np.where(a > 0, 999, 0)), "has none of the labels that atlas-"),
+    "unknown label": (labels(lambda a: np.where(a > 0, 999, 0)), "none of the labels that atlas-"),
     "cut off": (
         lambda f: cut(f / "tpl-simulated/anat/tpl-simulated_dseg.nii.gz"),
         "tpl-simulated_dseg.nii.gz: cannot be read to its end",
