@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
+import errno
 import json
 import os
 from pathlib import Path
@@ -37,6 +38,11 @@ PRECOMPUTED = {
     "segmentation": "segmentation.atlas=precomputed",
 }
 """What derivatives of a name are short for."""
+
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+"""What a disk refuses, and no program can help."""
+
+DISK_REMEDY = "see to space and rights there, then the same command goes on from here"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -243,7 +249,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # who reads it, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the last flush
         return 128 + signal.SIGPIPE
-    except Exception:  # noqa: BLE001 - whatever it is, it is our fault and has to be said
+    except Exception as error:  # noqa: BLE001 - else it is our fault and has to be said
+        if isinstance(error, OSError) and error.errno in DISK:
+            where = error.filename2 or error.filename or options.output_dir
+            print(f"qsmprep: error: {where}: {error.strerror}; {DISK_REMEDY}", file=sys.stderr)
+            return 1
         traceback.print_exc()
         print(
             f"qsmprep {qsmprep.__version__}: this is a bug; please report it with the lines above",
@@ -366,10 +376,12 @@ def _read_json(path: Path | None, option: str) -> dict:
         return {}
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RequestError(f"{option} {path}: cannot be read as JSON ({error})") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise RequestError(
+            f"{option} {path}: cannot be read as JSON ({error}); correct it"
+        ) from error
     if not isinstance(content, dict):
-        raise RequestError(f"{option} {path}: holds no JSON object")
+        raise RequestError(f"{option} {path}: holds no JSON object; write it in braces")
     return content
 
 

@@ -47,9 +47,9 @@ def compute(
     from qsmprep.interfaces.atlas import prepare_atlas
     from qsmprep.workflows.base import Study, build
     from qsmprep.workflows.execution import configure, draw_graph, execute
+    from qsmprep.workflows.locks import holding
 
     names = parts_of(plan)
-    _forget_broken(request, work_dir, names)
     logs = request.out_dir / "logs"
     configure(logs, request.stop_on_first_crash)
     if atlas:
@@ -66,13 +66,15 @@ def compute(
     workflow = build(study, plan.acquisitions, work_dir)
     if request.write_graph:
         draw_graph(workflow, logs / "graph.svg")
-    return execute(
-        workflow,
-        resources=request.resources,
-        crash_dir=logs,
-        plugin=request.plugin,
-        names=names,
-    )
+    with holding(work_dir, names.values()):
+        _forget_broken(request, work_dir, names)
+        return execute(
+            workflow,
+            resources=request.resources,
+            crash_dir=logs,
+            plugin=request.plugin,
+            names=names,
+        )
 
 
 def _forget_broken(request: Request, work_dir: Path, names: Iterable[str]) -> None:

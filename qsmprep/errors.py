@@ -5,8 +5,10 @@ What can go wrong, and who can mend it.
   - RequestError         the command line asks for something that cannot be done
   - ProtocolError        the protocol asks for something that does not exist
   - InputError           a file lacks something the protocol needs
+  - ResourceError        the machine has too little of something
 """
 
+import json
 from pathlib import Path
 
 
@@ -20,6 +22,10 @@ class RequestError(QSMPrepError):
 
 class ProtocolError(QSMPrepError):
     """The protocol asks for something that does not exist."""
+
+
+class ResourceError(QSMPrepError):
+    """The machine has too little memory or space."""
 
 
 class InputError(QSMPrepError):
@@ -43,3 +49,8 @@ class InputError(QSMPrepError):
     def __reduce__(self):
         """Pickle with all three parts, as worker processes need."""
         return type(self), (self.path, self.fact, self.remedy)
+
+
+def shown(value: object) -> str:
+    """Return a value as TOML and JSON write it, or nearly so."""
+    return json.dumps(value, default=str)

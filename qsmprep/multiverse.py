@@ -28,10 +28,14 @@ def spread_out(requests: Sequence[Request]) -> tuple[Request, ...]:
     for request in requests:
         name, digest = request.protocol.name, request.protocol.digest()
         if name in digests:
-            raise ProtocolError(f"--protocol {name}: given twice, or two files of one name")
+            raise ProtocolError(
+                f"--protocol {name}: given twice, or two files of one name; rename one"
+            )
         if digest in digests.values():
             (other,) = (key for key, value in digests.items() if value == digest)
-            raise ProtocolError(f"--protocol {name}: the same as {other}, setting by setting")
+            raise ProtocolError(
+                f"--protocol {name}: the same as {other}, setting by setting; drop one"
+            )
         digests[name] = digest
     return tuple(replace(r, out_dir=r.out_dir / r.protocol.name) for r in requests)
 

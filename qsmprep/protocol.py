@@ -12,7 +12,7 @@ from pathlib import Path
 import tomllib
 from typing import Literal, get_args, get_type_hints
 
-from qsmprep.errors import ProtocolError
+from qsmprep.errors import ProtocolError, shown
 from qsmprep.methods.background import BACKGROUND_REMOVALS
 from qsmprep.methods.echoes import OFFSETS
 from qsmprep.methods.field import FIELD_FITS
@@ -50,17 +50,17 @@ class Stage:
         """Check a table of a protocol against the signature of the algorithm it names."""
         algorithms = ALGORITHMS[stage]
         method = table.get("method", next(iter(algorithms)))
-        if method not in algorithms:
+        if not isinstance(method, str) or method not in algorithms:
             raise ProtocolError(
-                f"[{stage}] method = {json.dumps(method)}: choose {' or '.join(algorithms)}"
+                f"[{stage}] method = {shown(method)}: choose {' or '.join(algorithms)}"
             )
-        defaults = parameters(algorithms[str(method)])
+        defaults = parameters(algorithms[method])
         given = {name: value for name, value in table.items() if name != "method"}
         for name in given.keys() - defaults.keys():
             takes = ", ".join(defaults) or "no parameters"
             raise ProtocolError(f"[{stage}] {name}: {method} takes {takes}")
         checked = {n: _like(f"[{stage}] {n}", v, defaults[n]) for n, v in given.items()}
-        return cls(str(method), defaults | checked)
+        return cls(method, defaults | checked)
 
 
 def parameters(algorithm: Callable) -> dict[str, Value]:
@@ -142,6 +142,7 @@ class Referencing:
         if self.method != "label" and (self.region or self.hemisphere != "B"):
             raise ProtocolError(
                 f'[referencing] region and hemisphere are for method = "label", not {self.method}'
+                "; drop them"
             )
 
     @property
@@ -352,7 +353,7 @@ def _read_tables(source: str | Path) -> tuple[str, dict[str, dict[str, Value]]]:
             text = Path(source).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError):
             raise ProtocolError(
-                f"{source}: neither a protocol file nor one of {', '.join(presets())}"
+                f"{source}: neither a protocol file nor one of {', '.join(presets())}; check it"
             ) from None
     try:
         return Path(source).stem, tomllib.loads(text)
@@ -382,19 +383,18 @@ def _read_settings(stage: str, table: Mapping[str, Value]) -> object:
     for name in table.keys() - defaults.keys():
         raise ProtocolError(f"[{stage}] {name}: {stage} takes {', '.join(defaults)}")
     for name, hint in get_type_hints(kind).items():
-        choices = get_args(hint)
-        if choices and table.get(name, choices[0]) not in choices:
-            raise ProtocolError(
-                f"[{stage}] {name} = {json.dumps(table[name])}: choose {' or '.join(choices)}"
-            )
+        if (choices := get_args(hint)) and table.get(name, choices[0]) not in choices:
+            where = f"[{stage}] {name} = {shown(table[name])}"
+            raise ProtocolError(f"{where}: choose {' or '.join(choices)}")
     return kind(**{n: _like(f"[{stage}] {n}", v, defaults[n]) for n, v in table.items()})  # type: ignore[arg-type]
 
 
 def _like(where: str, value: Value, default: Value) -> Value:
     """Return `value` if it is of the kind of `default`; whole numbers do for any number."""
-    if type(value) is type(default):
+    if isinstance(default, float):
+        if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300:
+            return float(value)
+    elif type(value) is type(default):
         return value
-    if isinstance(default, float) and type(value) is int:
-        return float(value)
     kinds = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}
-    raise ProtocolError(f"{where} = {json.dumps(value)}: {kinds[type(default)]} is needed")
+    raise ProtocolError(f"{where} = {shown(value)}: {kinds[type(default)]} is needed")

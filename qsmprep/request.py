@@ -112,7 +112,9 @@ def _check_segmentation(request: Request) -> None:
     if given and folder is None:
         raise RequestError("segmentation.atlas = precomputed: give -d segmentation=FOLDER")
     if folder is not None and not given:
-        raise RequestError(f"-d segmentation={folder}: not used with --atlas {settings.atlas}")
+        raise RequestError(
+            f"-d segmentation={folder}: not used with --atlas {settings.atlas}; drop one"
+        )
     if settings.lookup and not given:
         raise RequestError(
             f"segmentation.lookup = {settings.lookup}: is for labels given by -d "
@@ -135,9 +137,9 @@ def _check_masks(request: Request) -> None:
     if folder is None:
         return
     if method != "precomputed":
-        raise RequestError(f"-d masks={folder}: not used by masking.method = {method}")
+        raise RequestError(f"-d masks={folder}: not used by masking.method = {method}; drop one")
     if not folder.is_dir():
-        raise RequestError(f"-d masks={folder}: there is no such folder")
+        raise RequestError(f"-d masks={folder}: there is no such folder; check it")
 
 
 def _check_without_atlas(protocol: Protocol) -> None:

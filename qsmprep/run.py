@@ -23,6 +23,7 @@ from qsmprep.bids.output import check_output_dir
 from qsmprep.bids.plan import describe, summarise
 from qsmprep.bids.segmentations import with_segmentations
 from qsmprep.bids.status import StatusRow, read_status, skipped_rows, update_status
+from qsmprep.bids.summary import summarise_reasons
 from qsmprep.compute import check_memory, compute, open_work_dir, parts_of
 from qsmprep.errors import QSMPrepError, RequestError
 from qsmprep.files import atomic_write_text
@@ -34,7 +35,7 @@ from qsmprep.scratch import (
     room_to_write,
     set_environment,
 )
-from qsmprep.terminal import TerminalHandler
+from qsmprep.terminal import LogFile, TerminalHandler
 
 log = logging.getLogger("qsmprep")
 
@@ -121,8 +122,8 @@ def run_participants(request: Request) -> int:
         log.info("on %s", describe_machine(request.resources))
         if atlas:
             log.info("%s", _describe_atlas(atlas))
-        for issue in plan.issues:
-            log.warning("%s: %s", issue.severity, issue)
+        for line in _issue_lines(plan):
+            log.warning("%s", line)
         log.info("%s", summarise(plan))
         return _run(request, plan, atlas, work_dir)
 
@@ -133,35 +134,37 @@ def _run(request: Request, plan: Plan, atlas: Atlas | None, work_dir: Path) -> i
     processed = {f"sub-{acquisition.participant}" for acquisition in plan.acquisitions}
     skipped = skipped_rows(plan)
     rows = [row for row in skipped if row.participant_id not in processed]
-    update_status(request.out_dir, rows)
-    bugs = _write_pages(request, {row.participant_id for row in rows})
-    batches = list(plan.batches(max(BATCH, 4 * request.resources.nprocs)))
-    for number, batch in enumerate(batches, 1):
-        if len(batches) > 1:
-            log.info("part %d of %d, %s", number, len(batches), summarise(batch))
-        crashes: dict[str, list[str]] = {}
-        todo = _unfinished(request, batch, atlas) if request.discard_work else batch
-        if todo.acquisitions and not reason:
-            try:
-                with _terminable():
-                    crashes = compute(request, todo, atlas, work_dir)
-            except KeyboardInterrupt as error:
-                ending = signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT
-                reason = "interrupted; the same command goes on from here"
-            except Exception as error:  # noqa: BLE001 - raised again below, after the report
-                bug = f"a bug ended the run ({type(error).__name__}: {error})"
-                reason, trouble = str(error) if isinstance(error, QSMPrepError) else bug, error
-            if request.stop_on_first_crash and crashes:
-                reason = "not run, because of --stop-on-first-crash"
-        judged = _judge(request, batch, atlas, crashes, reason)
-        if request.discard_work:
-            _discard(batch, judged, work_dir)
-        participants = {row.participant_id for row in judged}
-        told = judged + [row for row in skipped if row.participant_id in participants]
-        update_status(request.out_dir, told)
-        bugs += _write_pages(request, participants)
-        rows += told
-    status = _conclude(rows)
+    try:
+        update_status(request.out_dir, rows)
+        bugs = _write_pages(request, {row.participant_id for row in rows})
+        batches = list(plan.batches(max(BATCH, 4 * request.resources.nprocs)))
+        for number, batch in enumerate(batches, 1):
+            if len(batches) > 1:
+                log.info("part %d of %d, %s", number, len(batches), summarise(batch))
+            crashes: dict[str, list[str]] = {}
+            todo = _unfinished(request, batch, atlas) if request.discard_work else batch
+            if todo.acquisitions and not reason:
+                try:
+                    with _terminable():
+                        crashes = compute(request, todo, atlas, work_dir)
+                except KeyboardInterrupt as error:
+                    ending = signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT
+                    reason = "interrupted; the same command goes on from here"
+                except Exception as error:  # noqa: BLE001 - raised again below, after the report
+                    bug = f"a bug ended the run ({type(error).__name__}: {error})"
+                    reason, trouble = str(error) if isinstance(error, QSMPrepError) else bug, error
+                if request.stop_on_first_crash and crashes:
+                    reason = "not run, because of --stop-on-first-crash"
+            judged = _judge(request, batch, atlas, crashes, reason)
+            if request.discard_work:
+                _discard(batch, judged, work_dir)
+            participants = {row.participant_id for row in judged}
+            told = judged + [row for row in skipped if row.participant_id in participants]
+            rows += told
+            update_status(request.out_dir, told)
+            bugs += _write_pages(request, participants)
+    finally:  # also where no space is left to write it
+        status = _conclude(rows)
     if trouble or bugs:
         raise trouble or bugs[0]
     if ending:
@@ -227,7 +230,9 @@ def rebuild_reports(request: Request) -> Exit:
     if not participants:
         raise RequestError(f"{request.out_dir}: holds no results; run the participants first")
     if unknown := sorted(wanted - participants):
-        raise RequestError(f"{request.out_dir}: holds no results of {', '.join(unknown)}")
+        raise RequestError(
+            f"{request.out_dir}: holds no results of {', '.join(unknown)}; see status.tsv"
+        )
     with room_to_write(request.out_dir):
         bugs = _write_pages(request, wanted or participants)
     if bugs:
@@ -241,8 +246,12 @@ def _describe_atlas(atlas: Atlas) -> str:
 
 
 def _nothing_to_do(request: Request, plan: Plan) -> str:
-    issues = "".join(f"\n{issue.severity}: {issue}" for issue in plan.issues)
+    issues = "".join(f"\n{line}" for line in _issue_lines(plan))
     return f"{request.bids_dir}: there is nothing to do{issues}"
+
+
+def _issue_lines(plan: Plan) -> list[str]:
+    return summarise_reasons((issue.severity, str(issue)) for issue in plan.issues)
 
 
 @contextmanager
@@ -252,7 +261,7 @@ def _logging(folder: Path, *, verbose: bool) -> Iterator[None]:
     # Jobs of one study start in the same second, on many machines.
     who = f"{platform.node().partition('.')[0]}-{os.getpid()}"
     name = f"qsmprep_{time.strftime('%Y%m%d-%H%M%S')}_{who}.log"
-    terminal, file = TerminalHandler(), logging.FileHandler(folder / name, encoding="utf-8")
+    terminal, file = TerminalHandler(), LogFile(folder / name, encoding="utf-8")
     terminal.setLevel(logging.DEBUG if verbose else logging.INFO)
     handlers = (terminal, file)
     log.setLevel(logging.DEBUG)
@@ -309,10 +318,13 @@ def _write_pages(request: Request, participants: set[str]) -> list[Exception]:
 
 def _conclude(rows: list[StatusRow]) -> Exit:
     """Tell the unfinished and then how many there are of each kind; return the exit status."""
-    for row in rows:
-        if row.status != "done":
-            name = "_".join(part for part in row.identity if part != "n/a")
-            log.warning("%s: %s: %s", name, row.status, row.reason)
+    unfinished = [
+        ("_".join(part for part in row.identity if part != "n/a"), f"{row.status}: {row.reason}")
+        for row in rows
+        if row.status != "done"
+    ]
+    for line in summarise_reasons(unfinished):
+        log.warning("%s", line)
     counts = {
         status: sum(row.status == status for row in rows)
         for status in ("done", "partial", "skipped", "failed")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 import logging
 
 from rich.console import Console
@@ -19,3 +20,15 @@ class TerminalHandler(logging.Handler):
         console.print(
             self.format(record), style=style, markup=False, highlight=False, soft_wrap=True
         )
+
+
+class LogFile(logging.FileHandler):
+    """Keeps messages; where they cannot be written, the run goes on without."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - as logging calls it
+        """Be silent, as the terminal has the message, and a traceback would help nobody."""
+
+    def close(self) -> None:
+        """Close the file, even if what it holds back cannot be written."""
+        with suppress(OSError):
+            super().close()

@@ -40,8 +40,33 @@ def program(caches):
     return start
 
 
+def pytest_collection_modifyitems(items):
+    """Put what looks at the outputs of all other tests behind them."""
+    items.sort(key=lambda item: item.path.name == "test_bids_validity.py")
+
+
 @pytest.fixture(scope="session")
-def qsmprep(program):
+def made():
+    """Collect the output folders of all runs."""
+    return []
+
+
+@pytest.fixture
+def outputs(made, simulated, request):
+    """Return every dataset that there is, each once; a run of its own if there is none."""
+    if not made:
+        request.getfixturevalue("maps")
+    folders = {folder for out in made for folder in (out, *out.glob("*/"))}
+    derivatives = (simulated / "derivatives").glob("*/")
+    return sorted(
+        folder
+        for folder in {*folders, simulated, *derivatives}
+        if (folder / "dataset_description.json").exists()
+    )
+
+
+@pytest.fixture(scope="session")
+def qsmprep(program, made):
     """Run the program on the participant level to its end."""
 
     def run(bids, out, *arguments, work=None, level="participant", **options):
@@ -49,6 +74,7 @@ def qsmprep(program):
         settings = ["-w", work, "--nprocs", "2", "-v", *arguments]
         process = program(bids, out, level, *settings, **options)
         stdout, stderr = process.communicate(timeout=580)
+        made.append(out)
         return Ended(out, work, process.returncode, stdout, stderr)
 
     return run

@@ -17,7 +17,7 @@ TABLE = "index\tname\themisphere\n36\tcaudate\tR\n37\tcaudate\tL\n35\tbrainstem\
 
 def write_image(path, shape=(4, 5, 6)):
     path.parent.mkdir(parents=True, exist_ok=True)
-    nb.Nifti1Image(np.zeros(shape, dtype=np.uint8), np.eye(4)).to_filename(path)
+    nb.Nifti1Image(np.full(shape, 35, dtype=np.uint8), np.eye(4)).to_filename(path)
 
 
 @pytest.fixture

@@ -146,7 +146,7 @@ MISTAKES = {
     "copy": (copied, "is a copy of sub-02_echo-1_part-phase_MEGRE.nii"),
     "twin": (compressed_twin, "is a second file for echo 2 beside"),
     "no JSON": (content(b"{", "sub-02_echo-2_part-mag_MEGRE.json"), "is not valid JSON"),
-    "no text": (content(b"\xff\xfe{", "sub-02_echo-2_part-mag_MEGRE.json"), "is not valid JSON"),
+    "no text": (content(b"\xff\xfe{", "sub-02_echo-2_part-mag_MEGRE.json"), "is not in UTF-8"),
     "no object": (content(b"[1]", "sub-02_MEGRE.json"), "holds no JSON object"),
     "echo name": (
         lambda folder: write_image(folder / "sub-02_echo-a_part-mag_MEGRE.nii"),

@@ -139,7 +139,7 @@ def test_susceptibility_without_an_atlas_is_refused():
 def test_susceptibility_on_another_grid_is_refused(spoilt):
     save(np.ones((4, 4, 4)), spoilt / "sub-2/anat/sub-2_Chimap.nii.gz")
     with pytest.raises(
-        RequestError, match=r"sub-2_Chimap\.nii\.gz: its shape .* resample the susc"
+        RequestError, match=r"sub-2_Chimap\.nii\.gz: its matrix .* resample the susc"
     ):
         read_atlas(spoilt)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
+from configparser import Interpolation
 import logging
 import os
 from pathlib import Path
@@ -22,6 +23,17 @@ from qsmprep.workflows.progress import Progress, readable
 
 SENTENCE = re.compile(r"^\s*qsmprep\.errors\.\w+: (?P<text>.+)$", re.MULTILINE)
 LAST_ERROR = re.compile(r"^\s*(?P<text>\w[\w.]*(?:Error|Exception)\b.*)$", re.MULTILINE)
+FULL = re.compile(r"\[Errno (28|122)\]")
+"""No space left on device, or beyond the quota of the user."""
+
+NO_SPACE = (
+    "no space is left for the work or the output folder; free some, or give another work folder "
+    "by -w; the same command goes on from here"
+)
+REFUSED = re.compile(r"\[Errno (13|30)\] [\w -]+: '(?P<path>[^']+)'")
+"""Permission denied, or a read-only file system."""
+
+REFUSED_REMEDY = "give yourself the right to, and the same command goes on from here"
 
 log = logging.getLogger("qsmprep")
 
@@ -69,6 +81,10 @@ def execute(
         crashes = _read_crashes(sorted(set(crash_dir.glob("crash-*")) - before))
         # Other jobs write theirs to the same folder.
         own = {part: reasons for part, reasons in crashes.items() if part in names}
+        for node, text in runner.untold.items() if isinstance(runner, Pool) else ():
+            part, reason = _reason(node, text, "")
+            if reason not in own.setdefault(part, []):
+                own[part].append(reason)
         if not own:
             raise
         return own
@@ -91,6 +107,7 @@ def configure(crash_dir: Path, stop_on_first_crash: bool = False) -> None:
         Whether one failure ends all.
     """
     crash_dir.mkdir(parents=True, exist_ok=True)
+    config._config._interpolation = Interpolation()  # or a % in a path would be one
     config.update_config(
         {
             "execution": {
@@ -156,15 +173,22 @@ def _read_crashes(paths: list[Path]) -> dict[str, list[str]]:
     for path in paths:
         text = path.read_text(encoding="utf-8", errors="replace")
         name = re.search(r"^Node: (?P<name>\S+)", text, re.MULTILINE)
-        parts = name["name"].split(".") if name else ["", path.stem]
-        part, steps = parts[1] if len(parts) > 1 else "", parts[2:]
-        if sentences := SENTENCE.findall(text):
-            reason = sentences[-1]
-        else:
-            errors = LAST_ERROR.findall(text)
-            reason = (
-                f"{readable(steps)} failed ({errors[-1] if errors else 'no message'}); see {path}"
-            )
+        part, reason = _reason(name["name"] if name else f".{path.stem}", text, f"; see {path}")
         if reason not in crashes[part]:
             crashes[part].append(reason)
     return dict(crashes)
+
+
+def _reason(node: str, text: str, where: str) -> tuple[str, str]:
+    """Return the sub-graph of a node, and in one sentence why the node failed."""
+    part, *steps = [*node.split(".")[1:], ""]
+    steps = [step for step in steps if step]
+    if sentences := SENTENCE.findall(text):
+        return part, sentences[-1]
+    if FULL.search(text):
+        return part, NO_SPACE
+    if refused := REFUSED.search(text):
+        folder = Path(refused["path"]).parent
+        return part, f"{folder}: may not be written to; {REFUSED_REMEDY}"
+    errors = LAST_ERROR.findall(text)
+    return part, f"{readable(steps)} failed ({errors[-1] if errors else 'no message'}){where}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 import ctypes
@@ -10,6 +11,7 @@ from functools import partial
 import gc
 import logging
 import multiprocessing
+from multiprocessing.process import BaseProcess
 import os
 import signal
 import sys
@@ -17,6 +19,13 @@ import time
 import traceback
 
 from nipype.pipeline.plugins.multiproc import MultiProcPlugin, run_node
+
+from qsmprep.errors import ResourceError
+
+KILLED = (
+    "the process of this step was killed twice, as systems do that run out of memory; "
+    "give it more memory, or run fewer steps at once by --nprocs"
+)
 
 GRACE_S = 2.0
 """Time that a worker has to remove what it was writing."""
@@ -35,27 +44,28 @@ class Pool(MultiProcPlugin):
     def __init__(self, plugin_args):
         super().__init__(plugin_args)
         self.pool.shutdown()
-        self.pool = self._open()
+        self.workers: dict[ProcessPoolExecutor, dict[int, BaseProcess]] = {}
+        """Of all pools; one that is broken forgets its own, and they wait for work for ever."""
+        self.pool = self._open(self.processors)
+        self.untold: dict[str, str] = {}
+        """Tracebacks that could not be written, by the names of their nodes."""
 
-    def _open(self) -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(
-            max_workers=self.processors,
+    def _open(self, workers: int) -> ProcessPoolExecutor:
+        pool = ProcessPoolExecutor(
+            max_workers=workers,
             initializer=_start_worker,
             initargs=(os.getcwd(),),
             # A fork of a process with threads may hang.
             mp_context=multiprocessing.get_context("forkserver"),
         )
+        self.workers[pool] = pool._processes  # type: ignore[assignment]
+        return pool
 
     def end(self) -> None:
         """End all workers now, whatever they are at; nothing happens after a whole run."""
-        workers = list((self.pool._processes or {}).values())
-        self.pool.shutdown(wait=False, cancel_futures=True)
-        for worker in workers:
-            worker.terminate()
-        patience = time.monotonic() + GRACE_S
-        for worker in workers:
-            worker.join(max(0.0, patience - time.monotonic()))
-            worker.kill()  # one that is inside a library does not hear the first call
+        for pool in self.workers:
+            pool.shutdown(wait=False, cancel_futures=True)
+        _end([worker for workers in self.workers.values() for worker in workers.values()])
 
     def _send_procs_to_workers(self, updatehash=False, graph=None):
         super()._send_procs_to_workers(updatehash=updatehash, graph=graph)
@@ -68,23 +78,50 @@ class Pool(MultiProcPlugin):
     def _submit_job(self, node, updatehash=False):
         self._taskid += 1
         try:
-            future = self.pool.submit(run_and_tidy, node, updatehash, self._taskid)
+            self._submit_to(self.pool, self._taskid, node, updatehash)
         except BrokenProcessPool:  # one lost worker takes its pool with it
-            self.pool = self._open()
-            future = self.pool.submit(run_and_tidy, node, updatehash, self._taskid)
-        future.add_done_callback(partial(self._collect, self._taskid))
-        self._task_obj[self._taskid] = future
+            self.pool = self._open(self.processors)
+            self._submit_to(self.pool, self._taskid, node, updatehash)
         return self._taskid
 
-    def _collect(self, taskid, future):
+    def _submit_to(self, pool, taskid, node, updatehash, last=False):
+        future = pool.submit(run_and_tidy, node, updatehash, taskid)
+        self._task_obj[taskid] = future
+        future.add_done_callback(partial(self._collect, pool, taskid, node, updatehash, last))
+
+    def _collect(self, pool, taskid, node, updatehash, last, future):
         try:
-            self._taskresult[taskid] = future.result()
+            try:
+                self._taskresult[taskid] = future.result()
+            except BrokenProcessPool as error:
+                if last:
+                    raise ResourceError(KILLED) from error
+                # Once more, and alone: the others of the pool are lost without fault. First the
+                # workers that are left must be gone, or two would write into one folder.
+                _end(list(self.workers[pool].values()))
+                self._submit_to(self._open(1), taskid, node, updatehash, last=True)
         except BaseException:  # noqa: BLE001 - also what is no Exception must not be waited for
             self._taskresult[taskid] = {
                 "result": None,
                 "traceback": traceback.format_exc().splitlines(keepends=True),
                 "taskid": taskid,
             }
+
+    def _report_crash(self, node, result=None):
+        try:
+            return super()._report_crash(node, result)
+        except OSError:  # nothing more goes onto this disk, but the reason is to be told
+            self.untold[node.fullname] = "".join((result or {}).get("traceback") or [])
+            return ""
+
+
+def _end(workers: Sequence[BaseProcess]) -> None:
+    for worker in workers:
+        worker.terminate()
+    patience = time.monotonic() + GRACE_S
+    for worker in workers:
+        worker.join(max(0.0, patience - time.monotonic()))
+        worker.kill()  # one that is inside a library does not hear the first call
 
 
 def run_and_tidy(node, updatehash, taskid):
@@ -125,9 +162,9 @@ def _die_with_program() -> None:
 
 
 def hush() -> None:
-    """Keep nipype from telling twice what progress lines and crash files tell."""
+    """Keep libraries from telling twice what progress lines and crash files tell."""
     os.environ["NIPYPE_NO_ET"] = "1"
     import nipype  # noqa: F401 - it sets the levels of its loggers when imported
 
-    for name in ("nipype.workflow", "nipype.interface", "nipype.utils"):
+    for name in ("nipype.workflow", "nipype.interface", "nipype.utils", "nibabel.global"):
         logging.getLogger(name).setLevel(logging.CRITICAL)

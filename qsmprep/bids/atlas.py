@@ -6,16 +6,20 @@ from collections.abc import Iterable
 import csv
 from dataclasses import dataclass
 import hashlib
-import json
 from pathlib import Path
 
-import nibabel as nb
-
+from qsmprep.bids.headers import grid_difference, read_header
+from qsmprep.bids.label_images import read_labels
 from qsmprep.bids.lookups import harmonise
+from qsmprep.bids.models import Fault
+from qsmprep.bids.sidecars import read_json
 from qsmprep.errors import RequestError
 from qsmprep.methods.regions import Region
 
 COLUMNS = ("index", "name", "hemisphere")
+
+INDEX_DIGITS = 6
+"""Of the largest index that label images are read with."""
 
 
 @dataclass(frozen=True)
@@ -116,54 +120,46 @@ def read_atlas(folder: str | Path) -> Atlas:
     members = _read_members(folder)
     description = _read_description(folder / "dataset_description.json")
     name = tables[0].name.removeprefix("atlas-").removesuffix("_dseg.tsv")
+    regions = read_table(tables[0])
+    _check_labels(members, tables[0], {region.index for region in regions})
     return Atlas(
         name=name,
         folder=folder,
         license=str(description.get("License", "")),
-        reference="; ".join(description.get("ReferencesAndLinks", [])),
+        reference="; ".join(map(str, description.get("ReferencesAndLinks", []))),
         members=members,
-        regions=_read_regions(tables[0]),
+        regions=regions,
         digest=content_digest(name, tables[0].read_bytes(), members),
         source=str(folder),
     )
 
 
 def _read_description(path: Path) -> dict:
-    try:
-        description = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise RequestError(f"{path}: missing; an atlas says what it is and its License") from None
-    except json.JSONDecodeError as error:
-        raise RequestError(f"{path}: not readable as JSON ({error}); correct it") from error
-    if not isinstance(description, dict):
-        raise RequestError(f"{path}: holds no JSON object; correct it")
+    if not path.exists():
+        raise RequestError(f"{path}: missing; an atlas says what it is and its License")
+    description = read_json(path)
+    if isinstance(description, Fault):
+        raise RequestError(f"{path}: {description.fact}; {description.remedy}")
+    references = description.get("ReferencesAndLinks", [])
+    if not isinstance(references, list):
+        raise RequestError(f"{path}: ReferencesAndLinks is no list; give one, in brackets")
     return description
 
 
-def _read_regions(path: Path) -> tuple[Region, ...]:
+def read_table(path: Path) -> tuple[Region, ...]:
     """Return the rows of the table, checked, under the names of the vocabulary."""
-    with path.open(newline="", encoding="utf-8-sig") as lines:
-        table = csv.DictReader(lines, delimiter="\t")
-        missing = [column for column in COLUMNS if column not in (table.fieldnames or [])]
-        if missing:
-            raise RequestError(
-                f"{path}: lacks the column {', '.join(missing)}; "
-                f"give {', '.join(COLUMNS)}, separated by tabs"
-            )
-        rows = []
-        for row in table:
-            where = f"{path}, line {table.line_num}"
-            if not (row["index"] or "").isdecimal() or int(row["index"]) == 0:
-                raise RequestError(
-                    f"{where}: index {row['index']!r} is not a whole number above 0"
-                )
-            if row["hemisphere"] not in ("L", "R", "M"):
-                raise RequestError(
-                    f"{where}: hemisphere {row['hemisphere']!r} is none of L, R and M (midline)"
-                )
-            if not row["name"]:
-                raise RequestError(f"{where}: the region has no name; give it one")
-            rows.append(Region(int(row["index"]), row["name"], row["hemisphere"]))
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        table = list(csv.DictReader(text.splitlines(), delimiter="\t"))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise RequestError(f"{path}: cannot be read as a table ({error}); correct it") from error
+    columns = text.splitlines()[0].split("\t") if text else []
+    if missing := [column for column in COLUMNS if column not in columns]:
+        raise RequestError(
+            f"{path}: lacks the column {', '.join(missing)}; "
+            f"give {', '.join(COLUMNS)}, separated by tabs"
+        )
+    rows = [_read_region(f"{path}, line {line}", row) for line, row in enumerate(table, 2)]
     regions = harmonise(rows)
     if not regions:
         raise RequestError(f"{path}: lists no region; add a line for each label")
@@ -173,8 +169,27 @@ def _read_regions(path: Path) -> tuple[Region, ...]:
     ):
         twice = sorted({key for key in keys if keys.count(key) > 1})
         if twice:
-            raise RequestError(f"{path}: the {what} {', '.join(twice)} stands there twice")
+            raise RequestError(
+                f"{path}: the {what} {', '.join(twice)} stands there twice; keep one"
+            )
     return regions
+
+
+def _read_region(where: str, row: dict[str, str]) -> Region:
+    index = row["index"] or ""
+    if not index.isdecimal() or not int(index[:INDEX_DIGITS]) > 0 or len(index) > INDEX_DIGITS:
+        raise RequestError(
+            f"{where}: index {row['index']!r} is not a whole number above 0 of at most "
+            f"{INDEX_DIGITS} digits; correct it"
+        )
+    if row["hemisphere"] not in ("L", "R", "M"):
+        raise RequestError(
+            f"{where}: hemisphere {row['hemisphere']!r} is none of L, R and M (midline); "
+            "correct it"
+        )
+    if not row["name"]:
+        raise RequestError(f"{where}: the region has no name; give it one")
+    return Region(int(index), row["name"], row["hemisphere"])
 
 
 def _read_members(folder: Path) -> tuple[AtlasMember, ...]:
@@ -209,17 +224,28 @@ def _find(folder: Path, kind: str) -> dict[str, Path]:
 
 
 def _check_grid(member: AtlasMember) -> None:
-    shapes = {}
+    """Refuse images that cannot be read, or are on another grid than the T1w."""
+    headers = {}
     for path in filter(None, (member.t1w, member.dseg, member.chi)):
-        try:
-            shapes[path] = nb.Nifti1Image.from_filename(path).shape
-        except (OSError, EOFError, nb.filebasedimages.ImageFileError) as error:
-            raise RequestError(f"{path}: cannot be read ({error}); copy it again") from error
-        if shapes[path] != shapes[member.t1w]:
+        header, faults = read_header(path)
+        if header is None:
+            raise RequestError(f"{path}: {faults[0].fact}; {faults[0].remedy}")
+        headers[path] = header
+        if difference := grid_difference(headers[member.t1w], header):
             what = "labels" if path == member.dseg else "susceptibility"
+            raise RequestError(f"{path}: {difference}; resample the {what} to the T1w")
+
+
+def _check_labels(members: Iterable[AtlasMember], table: Path, known: set[int]) -> None:
+    """Refuse labels that are none, and a table of others."""
+    for member in members:
+        image = read_labels(member.dseg)
+        if isinstance(image, Fault):
+            raise RequestError(f"{image.path}: {image.fact}; {image.remedy}")
+        # Some may be without a row: they keep others to their place, and are not measured.
+        if not image.labels & known:
             raise RequestError(
-                f"{path}: its shape {shapes[path]} is not the {shapes[member.t1w]} of its T1w; "
-                f"resample the {what} to the T1w"
+                f"{member.dseg}: has none of the labels that {table.name} lists; correct either"
             )
 
 

@@ -25,6 +25,9 @@ B0_TOLERANCE_T = 0.05
 ECHO_TIME_TOLERANCE_S = 1e-5
 """By how much the parts of one echo may differ: converters round."""
 
+LARGEST = 1e9
+"""No echo time, field strength or frequency is as large, in whatever unit."""
+
 _SAMPLE_BYTES = 4096
 
 Parts = dict[str, tuple["Image", ...]]
@@ -145,7 +148,7 @@ def read_echo_times(
         values = [_numbers(value) for _, value in stated]
         if not all(values):
             path, value = next(s for s, numbers in zip(stated, values, strict=True) if not numbers)
-            fact = f"EchoTime {value!r} is not a number, nor a list of numbers"
+            fact = f"EchoTime {_brief(value)} is not a number, nor a list of numbers"
             faults.append(Fault(path, fact, "give it in seconds"))
         elif not all(_same(values[0], other) for other in values):
             fact = f"its EchoTime differs from that of {stated[0][0].name}"
@@ -168,7 +171,14 @@ def _numbers(value: object) -> tuple[float, ...]:
 
 
 def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and value is not True else None
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    # JSON has numbers of any length, and Python's reads NaN.
+    return float(value) if abs(value) < LARGEST else None
+
+
+def _brief(value: object) -> str:
+    return text if len(text := repr(value)) < 40 else f"{text[:36]}..."
 
 
 def _same(one: Sequence[float], other: Sequence[float]) -> bool:
@@ -211,7 +221,7 @@ def read_field_strength(images: Sequence[Image]) -> tuple[float, list[str], list
     for path, value in stated:
         b0 = _number(value)
         if b0 is None or not B0_RANGE_T[0] <= b0 <= B0_RANGE_T[1]:
-            fact = f"{name} is {value!r}{_guess_unit(b0)}"
+            fact = f"{name} is {_brief(value)}{_guess_unit(b0)}"
             return math.nan, [], [Fault(path, fact, "give it in tesla")]
         values.append(b0)
         if abs(b0 - values[0]) > B0_TOLERANCE_T:
@@ -230,7 +240,8 @@ def _b0_of_frequency(value: object) -> float | None:
 def _guess_unit(value: float | None) -> str:
     if value is None or not B0_RANGE_T[1] < value < 2e5:
         return ""
-    return ", which looks like " + ("a frequency in MHz" if value < 1e3 else "gauss")
+    units = ((1e3, "a frequency in MHz"), (1e3 * B0_RANGE_T[1], "millitesla"), (2e5, "gauss"))
+    return ", which looks like " + next(unit for limit, unit in units if value < limit)
 
 
 def check_grids(paths: Sequence[Path], n_volumes: int | None) -> list[Fault]:
@@ -255,12 +266,13 @@ def find_copies(images: Sequence[Image]) -> list[Fault]:
     samples: dict[tuple[int, bytes], list[Path]] = {}
     for image in images:
         samples.setdefault(_sample(image.path), []).append(image.path)
-    return [
-        Fault(copy, f"is a copy of {original.name}", "convert the series again")
-        for alike in samples.values()
-        for original, copy in combinations(alike, 2)
-        if filecmp.cmp(original, copy, shallow=False)
-    ]
+    faults: dict[Path, Fault] = {}
+    for alike in samples.values():
+        for original, copy in combinations(alike, 2):
+            if copy not in faults and filecmp.cmp(original, copy, shallow=False):
+                fact = f"is a copy of {original.name}"
+                faults[copy] = Fault(copy, fact, "convert the series again")
+    return list(faults.values())
 
 
 def _sample(path: Path) -> tuple[int, bytes]:

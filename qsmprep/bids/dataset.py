@@ -75,6 +75,10 @@ def read_plan(
     for label in labels:
         paths, misnamed = _well_named(root, echoes.get(label, []))
         issues += [Issue(label, None, None, "error", *fault) for fault in misnamed]
+        issues += [
+            Issue(label, None, None, "error", folder, "may not be read", "allow it by chmod")
+            for folder in _closed_folders(root, label)
+        ]
         groups = group_echoes(paths)
         groups = {key: paths for key, paths in groups.items() if not wanted or key[1] in wanted}
         if not groups:
@@ -142,6 +146,8 @@ def find_images(
         ignore.append(re.compile(rf"^/(?!sub-({'|'.join(map(re.escape, labels))})(/|$))"))
     else:
         ignore.append(re.compile(r"^/(?!sub-)"))
+    closed = [folder for label in labels for folder in _closed_folders(root, label)]
+    ignore += [re.compile(f"^/{re.escape(f.relative_to(root).as_posix())}(/|$)") for f in closed]
     layout = BIDSLayout(
         root,
         validate=False,
@@ -161,16 +167,27 @@ def find_images(
     return _by_participant(root, found["megre"]), _by_participant(root, found["t1w"])
 
 
+def _closed_folders(root: Path, label: str) -> list[Path]:
+    """Return the folders of a participant that may not be read."""
+    top = root / f"sub-{label}"
+    folders = [folder for folder in (top, *top.glob("*"), *top.glob("ses-*/*")) if folder.is_dir()]
+    return [folder for folder in folders if not os.access(folder, os.R_OK | os.X_OK)]
+
+
 def _query(name: str, given: Mapping[str, object]) -> tuple[list[str], dict[str, object]]:
     """Return suffixes to look for, and what else pybids shall ask for."""
     from bids.layout import Query
 
+    if not isinstance(given, Mapping):
+        raise RequestError(f"filter file: {name} is no object with entities; write it in braces")
     query = dict(given)
     asked = query.pop("suffix", SUFFIXES[name])
     asked = asked if isinstance(asked, list) else [asked]
     suffixes = [suffix for suffix in asked if isinstance(suffix, str) and suffix.isalnum()]
     if suffixes != asked:
-        raise RequestError(f"filter file: the suffix of {name} is a name or a list of names")
+        raise RequestError(
+            f"filter file: the suffix of {name} is a name or a list of names; correct it"
+        )
     for entity, value in query.items():
         if value is None:
             query[entity] = Query.NONE
@@ -253,12 +270,24 @@ def _check_groups(
             issues.append(Issue(participant, session, name, "warning", *fault))
             continue
         echoes, faults = _check(paths, sidecars)
-        issues += [Issue(participant, session, name, "error", *fault) for fault in faults]
+        issues += [Issue(participant, session, name, "error", *f) for f in _joined(faults)]
         if echoes is not None:
             t1w, notes = choose_t1w(anatomies, session)
             acquisition = _acquisition(key, echoes, stems[key[:3]] > 1)
             acquisitions.append(replace(acquisition, t1w=t1w, notes=(*acquisition.notes, *notes)))
     return acquisitions, issues
+
+
+def _joined(faults: Sequence[Fault]) -> list[Fault]:
+    """Return one fault for all files that have the same, as the echoes of a series do."""
+    alike: dict[tuple[str, str], list[Path]] = {}
+    for path, *words in faults:
+        alike.setdefault((words[0], words[1]), []).append(path)
+    return [
+        Fault(paths[0], f"{fact} (and in {more} more of its files)" if more else fact, remedy)
+        for (fact, remedy), paths in alike.items()
+        for more in [len(paths) - 1]
+    ]
 
 
 def _acquisition(key: Group, echoes: Echoes, shares_stem: bool) -> Acquisition:

@@ -65,13 +65,13 @@ def read_lookup(path: Path) -> tuple[Region, ...]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise RequestError(f"{path}: cannot be read as a table ({error})") from error
+        raise RequestError(f"{path}: cannot be read as a table ({error}); correct it") from error
     pairs = _colour_table(text) if path.suffix == ".txt" else _table(path, text)
     # BIDS and FreeSurfer list the background, too.
     regions = tuple(Region(index, *_name_and_side(*rest)) for index, *rest in pairs if index)
     twice = [str(i) for i, n in Counter(region.index for region in regions).items() if n > 1]
     if twice:
-        raise RequestError(f"{path}: the index {', '.join(twice)} stands there twice")
+        raise RequestError(f"{path}: the index {', '.join(twice)} stands there twice; keep one")
     if not regions:
         raise RequestError(f"{path}: lists no region; add a line for each label")
     return regions
@@ -120,15 +120,19 @@ def _table(path: Path, text: str) -> Iterator[tuple[int, str, str]]:
         )
     side = next((name for name in _HEMISPHERE if name in columns), "")
     for row in rows:
-        if not row[index].strip().isdecimal():
-            raise RequestError(f"{path}: the index {row[index]!r} is no whole number")
+        if not _is_index(row[index].strip()):
+            raise RequestError(f"{path}: the index {row[index]!r} is no whole number; correct it")
         yield int(row[index]), row[name].strip(), row.get(side, "").strip()
+
+
+def _is_index(text: str) -> bool:
+    return text.isdecimal() and len(text) < 10
 
 
 def _colour_table(text: str) -> Iterator[tuple[int, str, str]]:
     for line in text.splitlines():
         words = line.split()
-        if len(words) > 1 and words[0].isdecimal():
+        if len(words) > 1 and _is_index(words[0]):
             yield int(words[0]), words[1], ""
 
 

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from hashlib import sha256
-from itertools import product
 from pathlib import Path
-from typing import cast
-import zlib
 
 import nibabel as nb
 import numpy as np
@@ -18,6 +15,7 @@ from qsmprep.bids.atlas import Atlas
 from qsmprep.bids.derivatives import derivative_path
 from qsmprep.bids.entities import folder_of, parse_name, split_entities
 from qsmprep.bids.headers import Header, grid_difference, read_header
+from qsmprep.bids.label_images import LabelImage, read_labels
 from qsmprep.bids.lookups import LOOKUPS, harmonise, read_lookup, shipped_lookup
 from qsmprep.bids.models import Acquisition, Anatomy, ExistingLabels, Fault, Plan
 from qsmprep.bids.needs import select
@@ -34,26 +32,6 @@ WHOLE = ("aparcaseg", "aparcDKTaseg", "aparcDKTatlasaseg")
 
 CORE = frozenset((10, 11, 12, 13, 17, 18, 49, 50, 51, 52, 53, 54))
 """Nuclei of FreeSurfer's numbering: what has all of them and nothing unknown to it, is of it."""
-
-
-@dataclass(frozen=True)
-class LabelImage:
-    """
-    What a label image holds.
-
-    Parameters
-    ----------
-    header
-        Its grid.
-    labels
-        Labels with at least one voxel.
-    corners : (8, 3) array
-        Of the box around all labelled voxels, mm.
-    """
-
-    header: Header
-    labels: frozenset[int]
-    corners: np.ndarray
 
 
 def find_images(folder: Path) -> list[Path]:
@@ -95,7 +73,7 @@ def read_segmentations(folder: Path, lookup: str) -> Atlas:
         If there is nothing, or nobody says what the labels mean.
     """
     if not folder.is_dir():
-        raise RequestError(f"-d segmentation={folder}: there is no such folder")
+        raise RequestError(f"-d segmentation={folder}: there is no such folder; check it")
     paths = find_images(folder)
     if not paths:
         raise RequestError(
@@ -134,7 +112,8 @@ def _meaning(folder: Path, lookup: str, labels: frozenset[int]) -> tuple[tuple[R
         return shipped_lookup(lookup), lookup
     if lookup and not Path(lookup).is_file():
         raise RequestError(
-            f"segmentation.lookup = {lookup}: neither a table nor one of {', '.join(LOOKUPS)}"
+            f"segmentation.lookup = {lookup}: neither a table nor one of {', '.join(LOOKUPS)}; "
+            "check it"
         )
     if lookup:
         return read_lookup(Path(lookup)), Path(lookup).stem
@@ -188,52 +167,6 @@ def _preferred(paths: Sequence[Path]) -> list[Path]:
     whole = [path for path in paths if (split_name(path) or {}).get("desc") in WHOLE]
     folders = {path.parent for path in whole}
     return [path for path in paths if path in whole or path.parent not in folders]
-
-
-@cache
-def read_labels(path: Path) -> LabelImage | Fault:
-    """Return what a label image holds, or what is wrong with it."""
-    try:
-        image = cast(nb.spatialimages.SpatialImage, nb.load(path))
-        values = np.asarray(image.dataobj)
-    except (
-        EOFError,
-        OSError,
-        ValueError,
-        zlib.error,
-        nb.filebasedimages.ImageFileError,
-        nb.spatialimages.HeaderDataError,
-    ) as error:
-        return Fault(path, f"cannot be read to its end ({error})", "copy or convert it again")
-    values = values[..., 0] if values.ndim == 4 and values.shape[-1] == 1 else values
-    if values.ndim != 3 or values.dtype.kind not in "iuf":
-        return Fault(path, "is no volume of labels", "keep one volume of whole numbers")
-    if not _are_labels(values):
-        return Fault(
-            path, "holds other than whole numbers from 0", "give labels, not probabilities"
-        )
-    # Counting takes a tenth of the time of sorting, which a cohort of whole heads notices.
-    counts = np.bincount(values.ravel().astype(np.int64))
-    labels = frozenset(np.flatnonzero(counts).tolist()) - {0}
-    if not labels:
-        return Fault(path, "holds no label", "make it again")
-    inside = values != 0
-    ends = []
-    for axis in range(3):
-        others = tuple(other for other in range(3) if other != axis)
-        (places,) = np.nonzero(inside.any(axis=others))
-        ends.append((places[0], places[-1]))
-    affine = np.asarray(image.affine, dtype=np.float64)
-    corners = nb.affines.apply_affine(affine, np.array(list(product(*ends))))
-    return LabelImage(Header(path, tuple(map(int, values.shape)), affine), labels, corners)
-
-
-def _are_labels(values: np.ndarray) -> bool:
-    """Tell whole numbers from 0, below a million, from anything else."""
-    low, high = values.min(), values.max()
-    if not (low >= 0 and high < 1e6):  # not a number is neither
-        return False
-    return values.dtype.kind != "f" or bool(np.all(values == np.rint(values)))
 
 
 def _with_labels(acquisition: Acquisition, folder: Path) -> Acquisition | Fault:

@@ -65,7 +65,11 @@ def read_json(path: Path) -> dict[str, object] | Fault:
     remedy = "correct it or write it again"
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        return Fault(path, f"cannot be read ({error.strerror})", "fetch it, or change its rights")
+    except UnicodeDecodeError as error:
+        return Fault(path, f"is not in UTF-8 ({error.reason})", "save it in UTF-8")
+    except (ValueError, RecursionError) as error:
         return Fault(path, f"is not valid JSON ({error})", remedy)
     if not isinstance(content, dict):
         return Fault(path, "holds no JSON object", remedy)

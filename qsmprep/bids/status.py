@@ -9,6 +9,7 @@ from typing import Literal
 
 from qsmprep.bids.entities import split_entities
 from qsmprep.bids.models import Acquisition, Plan, table_labels
+from qsmprep.errors import InputError
 from qsmprep.files import atomic_write_text, locked
 
 Status = Literal["done", "partial", "failed", "skipped"]
@@ -43,6 +44,9 @@ class StatusRow:
         return cls(
             **table_labels(split_entities(stem)), suffix=suffix, status=status, reason=reason
         )
+
+
+COLUMNS = tuple(field.name for field in fields(StatusRow))
 
 
 def skipped_rows(plan: Plan) -> list[StatusRow]:
@@ -82,7 +86,7 @@ def update_status(out_dir: str | Path, rows: Iterable[StatusRow]) -> Path:
             if not (row.suffix == "n/a" and row.participant_id in known)
         ]
         merged = {row.identity: row for row in [*kept, *rows]}
-        lines = [[field.name for field in fields(StatusRow)]]
+        lines = [list(COLUMNS)]
         lines += [
             [" ".join(cell.split()) for cell in astuple(merged[key])] for key in sorted(merged)
         ]
@@ -91,7 +95,23 @@ def update_status(out_dir: str | Path, rows: Iterable[StatusRow]) -> Path:
 
 
 def read_status(out_dir: str | Path) -> list[StatusRow]:
-    """Return the rows of ``status.tsv``; none if it is not there."""
+    """
+    Return the rows of ``status.tsv``; none if it is not there.
+
+    Raises
+    ------
+    InputError
+        If somebody has changed it so that it is none any more.
+    """
     path = Path(out_dir) / "status.tsv"
-    lines = path.read_text(encoding="utf-8").splitlines()[1:] if path.exists() else []
-    return [StatusRow(*line.split("\t")) for line in lines]
+    remedy = "correct it, or delete it and run the participants again"
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n") if path.exists() else []
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(path, f"cannot be read ({error})", remedy) from error
+    rows = [line.removesuffix("\r").split("\t") for line in lines[1:] if line.strip()]
+    for row in rows:
+        if len(row) != len(COLUMNS):
+            fact = f"has {len(row)} columns instead of {len(COLUMNS)} in the row of {row[0]!r}"
+            raise InputError(path, fact, remedy)
+    return [StatusRow(*row) for row in rows]

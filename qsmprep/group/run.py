@@ -62,7 +62,7 @@ def run_group(
     known = {name for who in found for name in who[:2]}
     known |= {name for row in read_status(out_dir) for name in row.identity[:2]}
     if unknown := sorted(set().union(*wanted) - known):
-        raise RequestError(f"{out_dir}: holds no results of {', '.join(unknown)}")
+        raise RequestError(f"{out_dir}: holds no results of {', '.join(unknown)}; see status.tsv")
     if not outputs:
         raise RequestError(f"{out_dir}: holds no map and no table; run the participants first")
     if dry_run:

@@ -46,7 +46,10 @@ class N4(SimpleInterface):
     def _run_interface(self, runtime):
         ants = seeded_ants(0)
         t1w, image = load(self.inputs.t1w)
-        t1w = np.clip(np.nan_to_num(t1w), 0, None)  # N4 works on the logarithm
+        # N4 works on the logarithm.
+        t1w = np.clip(np.nan_to_num(t1w, posinf=0, neginf=0), 0, None)
+        if not t1w.any():
+            raise InputError(self.inputs.t1w, "has no voxel above 0", "export it again")
         # Half of the mean signal lies above the noise of air and below any tissue.
         tissue = t1w > 0.5 * t1w[t1w > 0].mean()
         corrected = ants.n4_bias_field_correction(

@@ -64,7 +64,9 @@ def make_atlas_folder(
     if folder.exists():
         raise RequestError(f"{folder}: exists already; name a new folder")
     if not name.isalnum():
-        raise RequestError(f"{name}: a name for an atlas is made of letters and digits only")
+        raise RequestError(
+            f"{name}: a name for an atlas is made of letters and digits only; change it"
+        )
     table = shipped_lookup(str(lookup)) if lookup in LOOKUPS else read_lookup(Path(lookup))
     present = set(np.unique(load_labels(dseg)).tolist()) - {0}
     if unknown := sorted(present - {region.index for region in table}):

@@ -7,11 +7,13 @@ from nipype.interfaces.base import (
     File,
     SimpleInterface,
     TraitedSpec,
+    isdefined,
     traits,
 )
 
 from qsmprep.geometry import Geometry
 from qsmprep.interfaces._nifti import load, load_echoes, save_like
+from qsmprep.interfaces._plausible import check_mask
 from qsmprep.methods.masking import BRAIN_MASKS
 from qsmprep.methods.masking.phase_quality import reliable_parts, trusted_mask
 from qsmprep.methods.unwrapping.romeo import voxel_quality
@@ -63,6 +65,8 @@ class FindBrain(SimpleInterface):
 
     def _run_interface(self, runtime):
         magnitude, image = load(self.inputs.magnitude)
+        if isdefined(self.inputs.given):
+            check_mask(self.inputs.given)
         find = BRAIN_MASKS[self.inputs.method]
         mask = find(
             magnitude,

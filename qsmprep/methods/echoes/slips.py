@@ -10,6 +10,12 @@ import numpy as np
 NEGATIVE = 0.25
 """Part of its maximum by which a magnitude may be negative: interpolation overshoots."""
 
+JUMP = 0.9
+"""Part of its range by which phase differs from voxel to voxel where it wraps."""
+
+MANY_JUMPS = 1e-3
+"""Part of the voxels at which wraps are more than chance."""
+
 
 class Slip(NamedTuple):
     """
@@ -62,9 +68,14 @@ def _swapped(magnitude, phase) -> bool:
     """
     Return whether the one looks like the other, whatever the coding.
 
-    Magnitudes of two echoes resemble each other more than their phases do, and change less from
-    voxel to voxel, where noise turns phase about; both have to be the other way round.
+    Phase jumps by its whole range where it wraps, which no magnitude does. Where phase is masked
+    and does not wrap: magnitudes of two echoes resemble each other more than their phases do, and
+    change less from voxel to voxel, where noise turns phase about; both have to be the other way
+    round.
     """
+    jumps = _jumps(magnitude[0])
+    if jumps > MANY_JUMPS and jumps > 10 * _jumps(phase[0]):
+        return True
     if len(magnitude) < 2:
         return False
     rough = [_roughness(part[0]) for part in (magnitude, phase)]
@@ -72,6 +83,12 @@ def _swapped(magnitude, phase) -> bool:
         return False
     likeness = [np.corrcoef(part[0].ravel(), part[1].ravel())[0, 1] for part in (magnitude, phase)]
     return bool(likeness[1] > max(likeness[0], 0.8))
+
+
+def _jumps(volume) -> float:
+    """Return the part of voxels that differ from the next one by nearly the whole range."""
+    limit = JUMP * (float(volume.max()) - float(volume.min()))
+    return float(np.mean(np.abs(np.diff(volume, axis=0)) > limit))
 
 
 def _roughness(volume) -> float:
