@@ -88,7 +88,9 @@ def _swapped(magnitude, phase) -> bool:
 def _jumps(volume) -> float:
     """Return the part of voxels that differ from the next one by nearly the whole range."""
     limit = JUMP * (float(volume.max()) - float(volume.min()))
-    return float(np.mean(np.abs(np.diff(volume, axis=0)) > limit))
+    # At the rim of a mask any image jumps, but from nothing.
+    inside = (volume[1:] != 0) & (volume[:-1] != 0)
+    return float(np.mean((np.abs(np.diff(volume, axis=0)) > limit) & inside))
 
 
 def _roughness(volume) -> float:
