@@ -115,7 +115,8 @@ def conclude(figures: Mapping[str, dict[str, object]]) -> Judgement:
 
 def worst(verdicts: Iterable[str]) -> str:
     """Return the worst of verdicts on whole files, ``absent`` if there is none."""
-    known = [verdict for verdict in VERDICTS if verdict in set(verdicts)]
+    given = set(verdicts)
+    known = [verdict for verdict in VERDICTS if verdict in given]
     return known[-1] if known else "absent"
 
 
