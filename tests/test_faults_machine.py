@@ -100,7 +100,7 @@ def test_who_kills_his_worker_fails_alone(tmp_path):
         resources=Resources(tmp_path / "work", nprocs=3, mem_mb=4096),
         crash_dir=tmp_path / "logs",
         plugin={},
-        names={},
+        names={"sub_9": "sub-9"},
     )
     assert crashes == {"sub_9": [KILLED]}
     assert all((tmp_path / f"{number}.txt").exists() for number in range(3))
