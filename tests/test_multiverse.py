@@ -104,9 +104,7 @@ def test_protocols_that_cannot_be_told_apart_are_refused(
     simulated, tmp_path, capsys, monkeypatch, protocols, sentence
 ):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "same.toml").write_text(
-        '[background]\nmethod = "vsharp"\n[inversion]\nmethod = "tkd"\nthreshold = 0.2\n'
-    )
+    (tmp_path / "same.toml").write_text(Protocol.read("fast").to_toml())
     chosen = [word for protocol in protocols for word in ("--protocol", protocol)]
     call = [str(simulated), str(tmp_path / "out"), "participant", "--atlas", "none", *chosen]
     assert cli.main(call) == 2
