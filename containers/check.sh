@@ -58,7 +58,7 @@ if ! docker version >/dev/null 2>&1; then
     step "stand-ins for Docker and for the images that the Dockerfile begins with"
     standin_bases Dockerfile
 fi
-if [[ $with_apptainer ]] && ! command -v apptainer >/dev/null; then
+if [[ $with_apptainer ]] && ! type -P apptainer >/dev/null; then
     step "a stand-in for a machine with Apptainer"
     standin_apptainer
 fi

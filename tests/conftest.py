@@ -115,9 +115,9 @@ def heads(atlas):
     shutil.copytree(atlas, folder, ignore=shutil.ignore_patterns("tpl-*"))
     for label in ("sub-a", "sub-b"):
         (folder / label / "anat").mkdir(parents=True)
-        for kind in ("T1w", "dseg"):
-            source = atlas / f"tpl-simulated/anat/tpl-simulated_{kind}.nii.gz"
-            shutil.copy(source, folder / label / "anat" / f"{label}_{kind}.nii.gz")
+        for kind in ("T1w.nii.gz", "T1w.json", "dseg.nii.gz"):
+            source = atlas / f"tpl-simulated/anat/tpl-simulated_{kind}"
+            shutil.copy(source, folder / label / "anat" / f"{label}_{kind}")
     return folder
 
 

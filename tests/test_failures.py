@@ -202,8 +202,8 @@ def test_a_killed_run_goes_on_where_it_was(simulated, program, qsmprep, tmp_path
 
 @pytest.mark.parametrize(
     ("number", "to_all", "status"),
-    # A terminal tells all processes of Ctrl-C, a batch system may tell the first one only.
-    [(signal.SIGINT, True, 130), (signal.SIGTERM, False, 143)],
+    # A terminal tells all processes of Ctrl-C; batch systems tell all, or the first one only.
+    [(signal.SIGINT, True, 130), (signal.SIGTERM, True, 143), (signal.SIGTERM, False, 143)],
 )
 def test_an_interrupted_run_ends_cleanly(simulated, program, tmp_path, number, to_all, status):
     work = tmp_path / "work"

@@ -15,6 +15,7 @@ from multiprocessing.process import BaseProcess
 import os
 import signal
 import sys
+from threading import Lock
 import time
 import traceback
 
@@ -47,6 +48,9 @@ class Pool(MultiProcPlugin):
         self.workers: dict[ProcessPoolExecutor, dict[int, BaseProcess]] = {}
         """Of all pools; one that is broken forgets its own, and they wait for work for ever."""
         self.pool = self._open(self.processors)
+        self.ending = False
+        self.resubmission = Lock()
+        """Held by the thread that opens a pool, and by the one that ends all there are."""
         self.untold: dict[str, str] = {}
         """Tracebacks that could not be written, by the names of their nodes."""
 
@@ -63,6 +67,8 @@ class Pool(MultiProcPlugin):
 
     def end(self) -> None:
         """End all workers now, whatever they are at; nothing happens after a whole run."""
+        with self.resubmission:
+            self.ending = True  # or workers that end would be replaced by others
         for pool in self.workers:
             pool.shutdown(wait=False, cancel_futures=True)
         _end([worker for workers in self.workers.values() for worker in workers.values()])
@@ -99,7 +105,10 @@ class Pool(MultiProcPlugin):
                 # Once more, and alone: the others of the pool are lost without fault. First the
                 # workers that are left must be gone, or two would write into one folder.
                 _end(list(self.workers[pool].values()))
-                self._submit_to(self._open(1), taskid, node, updatehash, last=True)
+                with self.resubmission:
+                    if self.ending:
+                        raise
+                    self._submit_to(self._open(1), taskid, node, updatehash, last=True)
         except BaseException:  # noqa: BLE001 - also what is no Exception must not be waited for
             self._taskresult[taskid] = {
                 "result": None,
