@@ -101,7 +101,7 @@ echo '{"plugin": "SLURM", "plugin_args": {"sbatch_args": "--mem 2G"}}' > slurm.j
 before=$(wc -l < "$SLURM_JOBS")
 ended=0
 env -u LOGNAME qsmprep "$BIDS" "$MAPS" participant --participant-label 01 \
-  --protocol fast --atlas none -w "$MAPS work" --use-plugin slurm.json > maps.log 2>&1 || ended=$?
+  --protocol fast --atlas none -w "$study/alone" --use-plugin slurm.json > maps.log 2>&1 || ended=$?
 expect "exit status" "$ended" 0
 expect "participant" "$(status "$MAPS" 01)" "done"
 expect "jobs" "$([ "$(tail -n "+$((before + 1))" "$SLURM_JOBS" | wc -l)" -ge 10 ] && echo many)" many

@@ -111,7 +111,7 @@ def run_participants(request: Request) -> int:
     if request.plugin:
         from qsmprep.workflows.execution import check_plugin
 
-        check_plugin(request.plugin)
+        check_plugin(request.plugin, request.resources.work_dir)
     check_memory(request, plan, atlas)
     work_dir = open_work_dir(request, plan)
     ensure_temporary_folder(work_dir)

@@ -182,7 +182,7 @@ def test_files_that_are_shown_are_understood(block, dataset, tmp_path, capsys):
     elif content.keys() == {"plugin", "plugin_args"}:
         from qsmprep.workflows.execution import check_plugin
 
-        check_plugin(content)
+        check_plugin(content, ROOT)
     else:
         pytest.fail(f"{block}: JSON of no known kind")
 

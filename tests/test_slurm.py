@@ -14,6 +14,7 @@ import pytest
 from qsmprep import slurm
 from qsmprep.bids.output import write_output_files
 from qsmprep.bids.status import StatusRow, read_status, update_status
+from qsmprep.errors import RequestError
 from qsmprep.protocol import Protocol
 from qsmprep.workflows.execution import check_plugin
 
@@ -304,7 +305,7 @@ def test_the_group_job_comes_after_the_others(study, stub, tmp_path, monkeypatch
 @pytest.mark.parametrize("name", ["SLURMGraph", "SGEGraph", "PBSGraph", "CondorDAGMan"])
 def test_a_plugin_that_does_not_wait_is_refused(name):
     with pytest.raises(Exception, match="choose the plugin that waits"):
-        check_plugin({"plugin": name})
+        check_plugin({"plugin": name}, Path("work"))
 
 
 @pytest.mark.skipif(
@@ -313,3 +314,10 @@ def test_a_plugin_that_does_not_wait_is_refused(name):
 )
 def test_six_participants_on_a_real_cluster():
     subprocess.run([ROOT / "containers/slurm-check.sh"], check=True, timeout=1200)
+
+
+def test_a_work_folder_that_nipype_cannot_submit_from_is_refused():
+    with pytest.raises(RequestError, match="SLURM cannot submit from a path with a space"):
+        check_plugin({"plugin": "SLURM"}, Path("/my work"))
+    check_plugin({"plugin": "SLURM"}, Path("/work"))
+    check_plugin({"plugin": "MultiProc"}, Path("/my work"))

@@ -126,8 +126,12 @@ def configure(crash_dir: Path, stop_on_first_crash: bool = False) -> None:
     os.environ.setdefault("LOGNAME", "qsmprep")
 
 
-def check_plugin(plugin: Mapping[str, object]) -> None:
-    """Refuse what is no plugin of nipype, before anything is run."""
+LOCAL = ("Linear", "MultiProc", "LegacyMultiProc", "Debug")
+"""Plugins that start no other program."""
+
+
+def check_plugin(plugin: Mapping[str, object], work_dir: Path) -> None:
+    """Refuse what is no plugin of nipype, or cannot submit from the work folder."""
     if unknown := plugin.keys() - {"plugin", "plugin_args"}:
         raise RequestError(
             f"--use-plugin: it has {', '.join(sorted(unknown))}, but takes plugin and plugin_args"
@@ -147,6 +151,11 @@ def check_plugin(plugin: Mapping[str, object]) -> None:
         )
     if not isinstance(plugin.get("plugin_args", {}), dict):
         raise RequestError("--use-plugin: plugin_args has to be an object with names and values")
+    if plugin.get("plugin") not in LOCAL and any(letter.isspace() for letter in str(work_dir)):
+        raise RequestError(
+            f"-w {work_dir}: nipype's {plugin['plugin']} cannot submit from a path with a space; "
+            "give another work folder"
+        )
 
 
 def draw_graph(workflow: pe.Workflow, path: Path) -> None:
