@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from qsmprep.group.outputs import find_outputs
 from qsmprep.reports.outliers import FEWEST, LIMIT, list_outliers, robust_z
 from qsmprep.reports.strips import strip_chart
 from qsmprep.reports.thumbnail import HEIGHT, WIDTH, WINDOW_PPB, chi_thumbnail
@@ -136,3 +137,14 @@ def test_any_values_can_be_drawn(values):
     assert "nan" not in svg
     assert "<b>" not in svg
     assert svg.count('"') % 2 == 0
+
+
+def test_outputs_of_a_session_lie_where_its_maps_do(tmp_path):
+    stem = "sub-01_ses-1"
+    for name in (f"figures/{stem}_desc-chi_figure.png", f"ses-1/anat/{stem}_desc-qc.json"):
+        path = tmp_path / "sub-01" / name
+        path.parent.mkdir(parents=True)
+        path.touch()
+    (outputs,) = find_outputs(tmp_path).values()
+    assert outputs.folder == tmp_path / "sub-01/ses-1/anat"
+    assert set(outputs.files) == {"desc-qc.json", "desc-chi_figure.png"}

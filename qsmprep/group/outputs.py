@@ -63,7 +63,8 @@ def find_outputs(out_dir: Path) -> dict[Identity, Outputs]:
     found: dict[str, Outputs] = {}
     for participant in sorted(out_dir.glob("sub-*/")):
         for folder, folders, names in os.walk(participant):
-            folders.sort()
+            # Figures last: they lie beside the sessions, and the folder is that of the maps.
+            folders.sort(key=lambda name: (name == "figures", name))
             if Path(folder).name not in ("anat", "figures"):
                 continue
             for name in sorted(names):
