@@ -1,0 +1,91 @@
+"""From a table and a formula to a design matrix, with what is left out named."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from formulaic import Formula, ModelMatrix, model_matrix
+from formulaic.errors import FormulaicError
+import numpy as np
+import pandas as pd
+
+from qsmprep.errors import RequestError, shown
+
+
+def variables(formula: str) -> list[str]:
+    """
+    Return the columns that a formula needs, in the order of their names.
+
+    Raises
+    ------
+    RequestError
+        If it is no formula.
+    """
+    try:
+        return sorted(map(str, Formula(formula).required_variables))
+    except FormulaicError as error:
+        raise RequestError(f"formula {shown(formula)}: {_first_line(error)}") from error
+
+
+def complete(data: pd.DataFrame, columns: Iterable[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """
+    Return the rows that have a value in all columns, and the others with the reason.
+
+    Returns
+    -------
+    used
+        Rows of `data` without a gap in `columns`; infinite numbers are gaps.
+    excluded
+        Index of the others, with a column ``reason`` that names the first gaps.
+
+    Raises
+    ------
+    RequestError
+        If a column is missing, or no row is left.
+    """
+    columns = list(dict.fromkeys(columns))
+    if absent := [name for name in columns if name not in data]:
+        known = ", ".join(map(str, data.columns))
+        raise RequestError(f"no column {absent[0]} in the data; there are {known}")
+    gaps = data[columns].isna() | data[columns].isin([np.inf, -np.inf])
+    without = gaps.any(axis=1)
+    reasons = gaps[without].apply(lambda row: f"no {', no '.join(row.index[row])}", axis=1)
+    if without.all():
+        fullest = gaps.sum().idxmax() if len(data) else columns[0]
+        raise RequestError(
+            f"no row has all of {', '.join(columns)}: {gaps[fullest].sum()} of {len(data)} lack "
+            f"{fullest}"
+        )
+    return data[~without], pd.DataFrame({"reason": reasons}, index=data.index[without], dtype=str)
+
+
+def design(formula: str, data: pd.DataFrame) -> ModelMatrix:
+    """
+    Return the design matrix of the right-hand side of a formula, an intercept included.
+
+    Text columns are categories, in the order of the alphabet unless the column is an ordered
+    categorical; the first level is the one compared with.
+
+    Raises
+    ------
+    RequestError
+        If it is no formula, or asks for what the data cannot give.
+    """
+    try:
+        # Without a context it would take our own variables for those of the formula.
+        right = formula.partition("~")[2] or formula
+        matrix = model_matrix(right, data, na_action="raise", context={})
+    except (FormulaicError, ValueError, TypeError, KeyError, NameError) as error:
+        raise RequestError(f"formula {shown(formula)}: {_first_line(error)}") from error
+    rank = np.linalg.matrix_rank(matrix.to_numpy(float))
+    if rank < matrix.shape[1]:
+        raise RequestError(
+            f"formula {shown(formula)}: its {matrix.shape[1]} columns say only {rank} things; one "
+            f"repeats others ({', '.join(map(str, matrix.columns))})"
+        )
+    return matrix
+
+
+def _first_line(error: Exception) -> str:
+    """Return what an error says, without the drawing of the place that some add."""
+    return str(error).partition("\n")[0].rstrip(".")
