@@ -96,15 +96,14 @@ def read_acquired(outputs: Outputs) -> Acquired:
     sidecar = outputs.sidecar()
     scanner = sidecar.get("Scanner")
     scanner = scanner if isinstance(scanner, Mapping) else {}
-    field = sidecar.get("MagneticFieldStrength")
+    tesla = _numbers([sidecar.get("MagneticFieldStrength")])
     times = sidecar.get("EchoTimes")
-    told = isinstance(times, list) and all(_is_number(time) for time in times)
     return Acquired(
         manufacturer=_maker(_text(scanner.get("Manufacturer"))),
         model=_text(scanner.get("ManufacturersModelName")),
         software=_text(scanner.get("SoftwareVersions")),
-        field_strength=_nominal(float(field)) if _is_number(field) and field > 0 else None,
-        echo_times=tuple(round(1e3 * time, 4) for time in times) if told else (),
+        field_strength=_nominal(tesla[0]) if tesla and tesla[0] > 0 else None,
+        echo_times=tuple(round(1e3 * time, 4) for time in _numbers(times)),
         voxel_size=_voxel_size(outputs.files.get("Chimap.nii.gz")),
     )
 
@@ -170,8 +169,11 @@ def _text(told: object) -> str:
     return " ".join(str(told).split()) if told is not None else ""
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+def _numbers(told: object) -> list[float]:
+    """Return what a sidecar says if all of it is numbers, else nothing."""
+    numbers = told if isinstance(told, list) else []
+    known = [n for n in numbers if isinstance(n, int | float) and not isinstance(n, bool)]
+    return known if len(known) == len(numbers) and all(map(math.isfinite, known)) else []
 
 
 def _voxel_size(path: Path | None) -> tuple[float, ...]:

@@ -51,7 +51,7 @@ def write_cohort_tables(
     cohort, members, tables
         What was read; see `qsmprep.group.cohort_table`.
     """
-    joined = [name for name in cohort.acquisitions if name not in IDS]
+    joined = [str(name) for name in cohort.acquisitions if name not in IDS]
     long = _write_long(folder / "regions.tsv", cohort.acquisitions[joined], tables)
     described = _described(joined, members)
     header = tables[0].header.decode("utf-8-sig").split("\t") if tables else list(COLUMNS)
@@ -96,15 +96,17 @@ def wide_table(cohort: CohortTable) -> tuple[pd.DataFrame, dict[str, dict]]:
     RequestError
         If a covariate has the name of such a column.
     """
-    parts, columns = [cohort.acquisitions.reset_index()], {}
+    parts, columns = [cohort.acquisitions.reset_index()], dict[str, dict]()
     for kind, (quantity, statistic, unit, what) in WIDE.items():
         if quantity not in cohort.maps or statistic not in cohort.region_values.rows:
             continue
         values = cohort.values(quantity, cohort.reference, cohort.atlas, statistic)
-        values = values.add_prefix(f"{kind}_").reset_index(drop=True)
+        values = values.reset_index(drop=True)
         zero = f" against {cohort.reference}" if kind == "chi" else ""
-        columns |= {name: _column(f"{what} of {name.removeprefix(f'{kind}_')}{zero}", unit)
-                    for name in values}  # fmt: skip
+        columns |= {
+            f"{kind}_{region}": _column(f"{what} of {region}{zero}", unit) for region in values
+        }
+        values = values.add_prefix(f"{kind}_")
         parts.append(values)
     if clash := [name for name in cohort.acquisitions if name in columns]:
         raise RequestError(
@@ -129,7 +131,7 @@ def _described(columns: Sequence[str], members: Members) -> dict[str, dict]:
 
 
 def _column(description: str, unit: str = "") -> dict[str, str]:
-    return {"Description": description, **({"Units": unit} if unit else {})}
+    return {"Description": description} | ({"Units": unit} if unit else {})
 
 
 def _write_sidecar(

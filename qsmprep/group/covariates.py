@@ -36,7 +36,8 @@ class Covariates:
     phenotype
         All tables of ``phenotype/`` by their names without ending.
     described
-        What ``.json`` files beside them say of their columns, by table and column.
+        What ``.json`` files beside them say of their columns, by table (``participants``,
+        ``sessions``, ``phenotype/NAME``) and column.
     notes
         What a reader should know, in sentences.
     """
@@ -66,14 +67,14 @@ def read_covariates(bids_dir: Path, folders: Sequence[Path]) -> Covariates:
         ``participants.tsv`` does not have.
     """
     notes: list[str] = []
-    participants, paths = _read_participants(bids_dir, folders, notes)
-    sessions, session_paths = _read_sessions([bids_dir, *folders], notes)
-    paths = {"participants": paths, "sessions": session_paths}
+    participants, of_people = _read_participants(bids_dir, folders, notes)
+    sessions, of_sessions = _read_sessions([bids_dir, *folders], notes)
+    paths = {"participants": of_people, "sessions": of_sessions}
     phenotype = {}
     for path in sorted((bids_dir / "phenotype").glob("*.tsv")):
         cells = [read_cells(path, needs=WHO[:1])]
         phenotype[path.stem] = _with_ids(cells, join_cells(cells, text=WHO))
-        paths[path.stem] = [path]
+        paths[f"phenotype/{path.stem}"] = [path]
     _check_phenotype(phenotype, participants, paths)
     described = {name: _described(of_it) for name, of_it in paths.items()}
     return Covariates(participants, sessions, phenotype, described, tuple(notes))
@@ -175,7 +176,9 @@ def _check_phenotype(
     for name, table in tables.items():
         if unknown := list(dict.fromkeys(table.loc[~table[WHO[0]].isin(known), WHO[0]])):
             fact = f"names {names(unknown)}, whom participants.tsv does not have"
-            raise InputError(paths[name][0], fact, "add them there, or correct their ids")
+            raise InputError(
+                paths[f"phenotype/{name}"][0], fact, "add them there, or correct their ids"
+            )
 
 
 def _check_age_unit(paths: list[Path]) -> None:

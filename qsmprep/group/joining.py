@@ -80,7 +80,7 @@ def join_covariates(acquisitions: pd.DataFrame, known: Covariates) -> Joined:
             what = "session" if by_session else "participant"
             notes.append(f"phenotype/{name}.tsv has several rows per {what}: it is not joined.")
         else:
-            joined.add(name, table, keys)
+            joined.add(f"phenotype/{name}", table, keys)
     notes = [*_unmatched(acquisitions, known), *notes, *joined.notes()]
     table = joined.table
     order = table.sort_values(
@@ -109,7 +109,7 @@ class _Columns:
                 continue
             name = column
             if name in RESERVED or name in self.table:
-                name = f"{of}_{column}"
+                name = f"{of.removeprefix('phenotype/')}_{column}"
                 self.renamed.append(f"{column} of {of} is {name}")
             if name in self.table:
                 raise RequestError(

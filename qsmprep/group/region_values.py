@@ -124,7 +124,7 @@ class RegionValues:
         """Return what a column of categories holds, in the order of the tables."""
         told = self.rows[column].cat
         order = pd.unique(told.codes[told.codes >= 0].to_numpy())
-        return tuple(str(told.categories[code]) for code in order)
+        return tuple(map(str, told.categories[order]))
 
     def pivot(
         self, acquisitions: pd.Index, *, quantity: str, reference: str, atlas: str, statistic: str
@@ -149,7 +149,7 @@ class RegionValues:
             If there is no such map, reference, atlas or column.
         """
         if statistic not in self.rows or self.rows[statistic].dtype != float:
-            told = self.rows.columns[self.rows.dtypes == float]
+            told = self.rows.select_dtypes(float).columns
             raise RequestError(f"statistic {statistic}: no such column; there are {_list(told)}")
         wanted = self._is("map", quantity) & self._is("atlas", atlas)
         if (self.rows["reference"].cat.codes.to_numpy()[wanted] >= 0).any():
@@ -186,7 +186,7 @@ def _parse(tables: Sequence[Table]) -> pd.DataFrame:
     left_out = set(WORDS) - set(_CATEGORIES) | {"index"}
     kept = [name for name in header if name not in left_out]
     if absent := {*_CATEGORIES, "mean"} - {*header}:
-        raise InputError(tables[0].path, f"has no column {sorted(absent)[0]}", REMEDY)
+        raise InputError(tables[0].path, f"has no column {min(absent)}", REMEDY)
     types = {name: "category" if name in _CATEGORIES else float for name in kept}
     try:
         rows = pd.read_csv(
@@ -198,8 +198,7 @@ def _parse(tables: Sequence[Table]) -> pd.DataFrame:
     counts = [table.body.count(b"\n") for table in tables]
     names, codes = np.unique([table.acquisition for table in tables], return_inverse=True)
     whose = pd.Categorical.from_codes(np.repeat(codes, counts), pd.Index(names, dtype=object))
-    rows.insert(0, "acquisition", whose)
-    return rows
+    return rows.assign(acquisition=whose)
 
 
 def _fault(tables: Sequence[Table], error: Exception) -> InputError:

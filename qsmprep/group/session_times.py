@@ -53,17 +53,23 @@ def years_since_first(sessions: pd.DataFrame) -> pd.Series:
     sessions
         ``participant_id``, and of the columns above those that there are.
     """
-    years = pd.Series(float("nan"), index=sessions.index)
-    for _, own in sessions.groupby("participant_id", sort=False):
-        told = {name: own[name] for name in (BASELINE, ACQUIRED, "age") if name in own}
-        if BASELINE in told and told[BASELINE].notna().all():
-            years[own.index] = told[BASELINE].astype(float)
-        elif ACQUIRED in told and told[ACQUIRED].notna().all():
-            first = min(told[ACQUIRED])
-            passed = [(time - first).total_seconds() / 86400 for time in told[ACQUIRED]]
-            years[own.index] = [days / DAYS_PER_YEAR for days in passed]
-        elif len(own) == 1:
-            years[own.index] = 0.0
-        elif "age" in told and told["age"].notna().all():
-            years[own.index] = told["age"] - told["age"].min()
-    return years
+    years = [_years(own) for _, own in sessions.groupby("participant_id", sort=False)]
+    return pd.concat(years) if years else pd.Series(dtype=float)
+
+
+def _years(own: pd.DataFrame) -> pd.Series:
+    """Return the times of the sessions of one participant."""
+    told = [
+        name for name in (BASELINE, ACQUIRED, "age") if name in own and own[name].notna().all()
+    ]
+    if BASELINE in told:
+        return own[BASELINE].astype(float)
+    if ACQUIRED in told:
+        first = min(own[ACQUIRED])
+        days = [(time - first).total_seconds() / 86400 for time in own[ACQUIRED]]
+        return pd.Series(days, index=own.index) / DAYS_PER_YEAR
+    if len(own) == 1:
+        return pd.Series(0.0, index=own.index)
+    if "age" in told:
+        return own["age"] - own["age"].min()
+    return pd.Series(float("nan"), index=own.index)

@@ -91,7 +91,7 @@ def check_duplicates(sources: tuple[Source, ...]) -> tuple[str, ...]:
 
 
 def protocols(sources: tuple[Source, ...]) -> dict[Identity, str]:
-    """Return the digest of the protocol of all acquisitions that tell one, or whose folder does."""
+    """Return the digest of the protocol of all acquisitions that, or whose folders, tell one."""
     found = {}
     for source in sources:
         of_folder = _digest_of(source.folder)

@@ -194,10 +194,7 @@ def _is_number(
     labels = all(_LABEL.match(cell) and _NUMBER.fullmatch(cell) for cell, _ in words)
     if strict or (2 * count >= len(told) and not labels):
         cell, (path, line) = words[0]
-        if len(told) > 1:
-            of_all = f", but {count} of its {len(told)} values are numbers"
-        else:
-            of_all = ""
+        of_all = f", but {count} of {len(told)} values there are" if count else ""
         raise InputError(
             path, f"line {line}, column {name}: {cell!r} is no number{of_all}",
             "write a number there, or n/a",
