@@ -94,8 +94,9 @@ def _add_selection(group) -> None:
         "-d", "--derivatives", action="append", default=[], metavar="NAME=DIR",
         help="derivatives to take. participant: masks=DIR is short for --set "
         "masking.method=precomputed with the *_desc-brain_mask.nii.gz that lie there, "
-        "segmentation=DIR for --set segmentation.atlas=precomputed with the *_dseg.nii.gz; group: SITE=DIR is a further "
-        "output folder to join, such as that of another site",
+        "segmentation=DIR for --set segmentation.atlas=precomputed "
+        "with the *_dseg.nii.gz; group: SITE=DIR is a further output folder to join, such as that "
+        "of another site",
     )  # fmt: skip
 
 

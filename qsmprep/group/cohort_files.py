@@ -126,7 +126,7 @@ def _described(columns: Sequence[str], members: Members) -> dict[str, dict]:
             continue
         said = members.covariates.described.get(table, {}).get(column, {})
         where = f"column {column} of {table}.tsv"
-        about[name] = {"Description": where, **said, "Source": where}
+        about[name] = {"Description": where} | ({**said, "Source": where} if said else {})
     return about
 
 

@@ -113,8 +113,8 @@ def _read_sessions(roots: list[Path], notes: list[str]) -> tuple[pd.DataFrame, l
     table = table.drop(columns="participant_id", errors="ignore")
     # The name is for what we work out; whoever used it keeps the column under another.
     table = table.rename(columns={"years": "sessions_years"})
-    if ages and ages[0] != "age":
-        table = table.assign(age=table[ages[0]])
+    if ages:
+        table = table.assign(age=table[ages].bfill(axis=1).iloc[:, 0])
     table.insert(0, "participant_id", pd.Series(people, dtype=object))
     if "session_id" not in table:
         table.insert(1, "session_id", pd.Series(dtype=object))

@@ -59,13 +59,13 @@ def read_tables(paths: Mapping[Path, tuple[str, Sequence[str]]]) -> list[Table]:
             fact = f"has other columns than {tables[0].path.name}"
             raise InputError(path, fact, REMEDY)
         body = body if body.endswith(b"\n") else body + b"\n"
-        own = "\t".join(labels).encode() + b"\t"
         count = body.count(b"\n")
+        if body.count(b"\t") != count * header.count(b"\t"):
+            raise InputError(path, "cannot be read as a table: its rows are ragged", REMEDY)
+        own = "\t".join(labels).encode() + b"\t"
         if body.startswith(own) + body.count(b"\n" + own) != count:
             fact = f"has rows that are not of {' '.join(labels)}, as its name says"
             raise InputError(path, fact, "rename it as a whole, or " + REMEDY)
-        if body.count(b"\t") != count * header.count(b"\t"):
-            raise InputError(path, "cannot be read as a table: its rows are ragged", REMEDY)
         tables.append(Table(path, acquisition, header, body))
     return tables
 

@@ -12,7 +12,7 @@ from qsmprep.errors import InputError
 DAYS_PER_YEAR = 365.25
 
 AGE = ("age", "age_at_session")
-"""Columns of the table of sessions that tell an age; the first that is there counts."""
+"""Columns of the table of sessions that tell an age; the first that does counts."""
 
 BASELINE = "years_from_baseline"
 ACQUIRED = "acq_time"

@@ -209,13 +209,11 @@ def is_number(cell: str) -> bool:
 
 def text_of(table: pd.DataFrame) -> pd.DataFrame:
     """Return a table as it is written: numbers as short as they can be, gaps as ``n/a``."""
-    return pd.DataFrame(
-        {
-            name: [f"{value:.15g}" if value == value else "n/a" for value in column]
-            if column.dtype == float
-            else ["n/a" if pd.isna(value) else str(value) for value in column]
-            for name, column in table.items()
-        },
-        index=table.index,
-        columns=table.columns,
-    )
+
+    def cells(column: pd.Series) -> list[str]:
+        if column.dtype == float:
+            return ["n/a" if n != n else repr(n).removesuffix(".0") for n in column.tolist()]
+        return ["n/a" if pd.isna(cell) else str(cell) for cell in column.tolist()]
+
+    columns = {name: cells(column) for name, column in table.items()}
+    return pd.DataFrame(columns, index=table.index, columns=table.columns, dtype=object)
