@@ -55,29 +55,45 @@ def interval(low: float, high: float) -> str:
     return with_interval(math.nan, low, high).partition(" ")[2]
 
 
-def with_interval(estimate: float, low: float, high: float) -> str:
+def with_interval(
+    estimate: float, low: float, high: float, *, digits: int | None = None
+) -> str:
     """
     Return an estimate and its interval with as many decimals, as in ``1.50 [1.02, 2.20]``.
 
-    The largest of the three has three significant digits, and the width of the interval two.
+    Parameters
+    ----------
+    estimate, low, high
+        What is written; NaN is ``n/a``.
+    digits
+        Decimals; those of `decimals` where none are given.
     """
     values = [float(value) for value in (estimate, low, high)]
     known = [abs(value) for value in values if math.isfinite(value) and value]
-    if not known:
-        middle, *ends = (_not_finite(v) if not math.isfinite(v) else "0" for v in values)
-    elif not 1e-4 <= max(known) < 1e6:
+    if known and not 1e-4 <= max(known) < 1e6:
         middle, *ends = map(figures, values)
     else:
-        decimals = _decimals(max(known), _DIGITS)
-        width = values[2] - values[1]
-        if math.isfinite(width) and width > 0:
-            decimals = min(max(decimals, _decimals(width, 2)), 8)
+        digits = decimals(*values) if digits is None else digits
         middle, *ends = (
-            number(value, decimals) if math.isfinite(value) else _not_finite(value)
+            number(value, digits) if math.isfinite(value) else _not_finite(value)
             for value in values
         )
     told = MISSING if all(math.isnan(value) for value in values[1:]) else f"[{', '.join(ends)}]"
     return f"{middle} {told}"
+
+
+def decimals(estimate: float, low: float, high: float) -> int:
+    """
+    Return how many decimals an estimate and its interval need.
+
+    The largest of the three has three significant digits, and the width of the interval two.
+    """
+    known = [abs(value) for value in (estimate, low, high) if math.isfinite(value) and value]
+    width = high - low
+    wanted = _decimals(max(known), _DIGITS) if known else 0
+    if math.isfinite(width) and width > 0:
+        wanted = max(wanted, _decimals(width, 2))
+    return min(wanted, 8)
 
 
 def _decimals(value: float, digits: int) -> int:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from qsmprep.errors import RequestError
-from qsmprep.reports.apa import figures, p_value, with_interval
+from qsmprep.reports.apa import decimals, figures, p_value, with_interval
 from qsmprep.reports.plots.style import (
     FAINT,
     INK,
@@ -28,7 +28,7 @@ from qsmprep.reports.plots.style import (
 from qsmprep.statistics.results import Drawing
 
 _LINE = 0.235  # inch
-_EM = 9 * 0.64 / 72  # inch; width of a digit
+_EM = 0.067  # inch; width of a character among digits, brackets and spaces
 _CUT = 4.0  # times the middle width: wider intervals would squeeze all others
 
 
@@ -93,7 +93,7 @@ def _frame(rows: pd.DataFrame, names: list[str]) -> tuple[Figure, Axes]:
     span = rows["place"].max() + 1
     longest = max(map(len, names))
     figure = Figure(
-        figsize=(5.9 + min(longest, 40) * _EM, 1.35 + _LINE * span), layout="constrained"
+        figsize=(5.6 + min(longest, 40) * _EM, 1.35 + _LINE * span), layout="constrained"
     )
     axes = figure.add_subplot()
     middle = rows.groupby("label")["place"].mean()
@@ -104,8 +104,9 @@ def _frame(rows: pd.DataFrame, names: list[str]) -> tuple[Figure, Axes]:
     axes.grid(axis="x", color=FAINT, linewidth=0.6)
     if len(names) > 12:
         # The eye loses the line between a name and its numbers.
+        half = 0.5 * rows["place"].nunique() / len(names)
         for name in names[::2]:
-            axes.axhspan(middle[name] - 0.5, middle[name] + 0.5, color=FAINT, alpha=0.35,
+            axes.axhspan(middle[name] - half, middle[name] + half, color=FAINT, alpha=0.35,
                          linewidth=0, zorder=0)  # fmt: skip
     return figure, axes
 
@@ -162,17 +163,18 @@ def _draw_row(axes: Axes, row: dict, look, window: tuple[float, float]) -> None:
 
 def _write_columns(axes: Axes, rows: pd.DataFrame) -> None:
     """Write estimates and p values right of the axes, below their names."""
-    told = [
-        with_interval(*values)
-        for values in rows[["estimate", "ci_low", "ci_high"]].itertuples(index=False, name=None)
-    ]
+    values = rows[["estimate", "ci_low", "ci_high"]].to_numpy()
+    digits = [decimals(*row) for row in values]
+    # Numbers below each other are compared: one precision for all, if one fits.
+    common = int(np.median(digits)) if max(digits) - min(digits) <= 2 else None
+    told = [with_interval(*row, digits=common) for row in values]
     columns = [("Estimate [95 % CI]", told)]
     for name, title in (("p_value", "p"), ("p_holm", "p (Holm)")):
         if rows[name].notna().any():
             columns.append((title, [p_value(p) for p in rows[name]]))
-    right = 0.12
+    right = 0.0
     for title, texts in columns:
-        right += (max(map(len, [title, *texts])) + 1) * _EM
+        right += max(1.15 * len(title), *map(len, texts)) * _EM + 0.14
         for text, place, weight in zip(
             [title, *texts], [-0.6, *rows["place"]], ["bold"] + ["normal"] * len(texts),
             strict=True,

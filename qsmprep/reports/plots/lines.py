@@ -104,7 +104,7 @@ def spaghetti(drawing: Drawing) -> Figure:
         _line(grid[group if apart else ""], part, styles[group], heavy=True)
     name_axes(figure, grid.values(), label(drawing, "x"), label(drawing, "y"))
     if len(styles) > 1 and not apart:
-        legend(figure, [_key(name, look) for name, look in styles.items()],
+        legend(figure, [_key(name, look, True, True) for name, look in styles.items()],
                label(drawing, "group", " ").strip())  # fmt: skip
     counts = [f"{group or 'all'} {part['subject'].nunique()} people"
               for group, part in people.groupby("group", sort=False)]  # fmt: skip
@@ -217,8 +217,8 @@ def _scatter(axes: Axes, part: pd.DataFrame, look: Look, many: bool) -> None:
               alpha=0.5 if len(part) < 500 else 0.25, rasterized=many)  # fmt: skip
 
 
-def _key(name: str, look: Look, marked: bool = False) -> Line2D:
-    return Line2D([], [], color=look.colour, linestyle=look.dash, label=wrapped(name, 48) or "–",
+def _key(name: str, look: Look, marked: bool = False, solid: bool = False) -> Line2D:
+    return Line2D([], [], color=look.colour, linestyle="-" if solid else look.dash, label=wrapped(name, 48) or "–",
                   marker=look.marker if marked else None, markersize=5)  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from matplotlib.patches import Rectangle
 import numpy as np
 
 from qsmprep.reports.apa import bare
-from qsmprep.reports.plots.style import FAINT, INK, label, listed, order, rows_of, wrapped
+from qsmprep.reports.plots.style import INK, label, listed, order, rows_of, wrapped
 from qsmprep.statistics.results import Drawing
 
 _LEGIBLE = 26  # cells to a side in which two digits can be read
@@ -38,7 +38,8 @@ def correlation_matrix(drawing: Drawing) -> Figure:
               for one, two in zip(rows["row"], rows["column"], strict=True)]  # fmt: skip
     for place, r in zip(places, rows["r"], strict=True):
         values[place] = r
-    size = 0.44 if max(values.shape) <= _LEGIBLE else 0.2
+    legible = max(values.shape) <= _LEGIBLE
+    size = 0.44 if legible else 0.2
     figure = Figure(
         figsize=(max(size * len(across) + 2.6, 4.2), max(size * len(down) + 1.7, 2.6)),
         layout="constrained",
@@ -46,14 +47,16 @@ def correlation_matrix(drawing: Drawing) -> Figure:
     axes = figure.add_subplot()
     # Rounded up, so that two figures of one study mostly share their scale.
     limit = min(max(np.ceil(10 * np.nanmax(np.abs(values))) / 10, 0.3), 1.0)
-    axes.set_facecolor(FAINT)
+    axes.set_facecolor("#F2F3F5")
     image = axes.imshow(np.ma.masked_invalid(values), cmap="RdBu_r", vmin=-limit, vmax=limit)
     survive = [place for place, flag in zip(places, rows["flag"], strict=True) if flag == 1]
     _mark(axes, values, limit, set(survive))
     turned = max(map(len, across)) > 4 or len(across) > 12
-    axes.set_xticks(range(len(across)), [wrapped(name, 28) for name in across],
+    # Small cells have no room for a name on two lines.
+    width = 28 if legible else 99
+    axes.set_xticks(range(len(across)), [wrapped(name, width) for name in across],
                     rotation=90 if turned else 0)  # fmt: skip
-    axes.set_yticks(range(len(down)), [wrapped(name, 34) for name in down])
+    axes.set_yticks(range(len(down)), [wrapped(name, width) for name in down])
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     bar = figure.colorbar(image, ax=axes, shrink=min(1.0, 6 / len(down) + 0.35), aspect=18,

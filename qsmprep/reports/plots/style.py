@@ -171,11 +171,11 @@ def name_axes(figure: Figure, axes: Iterable[Axes], x: str, y: str) -> None:
 
 
 def legend(figure: Figure, handles: Sequence[Line2D], title: str = "") -> None:
-    """Put a legend below the figure, in as many columns as there is room for."""
+    """Put a legend above the panels, in as many columns as there is room for."""
     longest = max(len(str(handle.get_label())) for handle in handles)
     room = int(figure.get_figwidth() * 72 / (5.2 * longest + 34))
     figure.legend(
-        handles=list(handles), loc="outside lower center", title=title or None,
+        handles=list(handles), loc="outside upper center", title=title or None,
         ncols=max(1, min(room, len(handles))), handlelength=2.6,
     )  # fmt: skip
 

@@ -58,9 +58,7 @@ def kaplan_meier(drawing: Drawing) -> Figure:
     axes.tick_params(labelbottom=True)
     _draw_table(table, axes.get_xticks(), axes.get_xlim()[1], curves, styles)
     if note := drawing.labels.get("note"):
-        axes.annotate(
-            wrapped(note, 60), (0.02, 0.04), xycoords="axes fraction", va="bottom", color=INK
-        )
+        _write_note(axes, note, rows)
     if len(curves) > 1:
         legend(figure, [
             Line2D([], [], color=look.colour, linestyle=look.dash, label=wrapped(name, 48))
@@ -85,6 +83,14 @@ def _draw_curve(axes: Axes, curve: pd.DataFrame, look: Look) -> None:
     axes.plot(lost["time"], lost["survival"], "|", color=look.colour, markersize=7, mew=1.1)
 
 
+def _write_note(axes: Axes, note: str, rows: pd.DataFrame) -> None:
+    """Write a sentence into the corner that the curves leave free."""
+    early = rows[rows["time"] < 0.6 * axes.get_xlim()[1]]
+    below = early[["survival", "ci_low"]].min(axis=None) > 0.15
+    at, across, down = ((0.02, 0.04), "left", "bottom") if below else ((1, 1), "right", "top")
+    axes.annotate(wrapped(note, 44), at, xycoords="axes fraction", ha=across, va=down, color=INK)
+
+
 def at_risk(curve: pd.DataFrame, time: float) -> int:
     """Return how many of a curve are observed at a time: until their own time is past."""
     later = curve[curve["time"] >= time]
@@ -95,16 +101,16 @@ def _draw_table(
     table: Axes, ticks, last: float, curves: dict[str, pd.DataFrame], styles: dict[str, Look]
 ) -> None:
     """Write the numbers at risk below the ticks of the time axis, a line per curve."""
-    for line, (name, curve) in enumerate(curves.items()):
+    for line, curve in enumerate(curves.values()):
         for time in ticks[(ticks >= 0) & (ticks <= last * (1 + 1e-9))]:
-            table.text(time, line, str(at_risk(curve, time)), ha="center", va="center",
-                       color=styles[name].colour if len(curves) > 1 else INK)  # fmt: skip
-    shown = [wrapped(name, 18) if len(name) <= 36 else f"{name[:17]}…" for name in curves]
-    table.set_yticks(range(len(curves)), shown)
+            table.text(time, line, str(at_risk(curve, time)), ha="center", va="center")
+    table.set_yticks(range(len(curves)), [n if len(n) <= 24 else f"{n[:23]}…" for n in curves])
     for text, look in zip(table.get_yticklabels(), styles.values(), strict=True):
         text.set_color(look.colour if len(curves) > 1 else INK)
     table.set_ylim(len(curves) - 0.5, -0.5)
-    table.tick_params(length=0, labelbottom=False)
+    # The numbers at the time 0 reach to the left of the axis.
+    widest = max(len(str(int(curve["at_risk"].max()))) for curve in curves.values())
+    table.tick_params(length=0, labelbottom=False, pad=6 + 3 * widest)
     table.spines[:].set_visible(False)
     table.set_title("At risk", fontsize=9)
 
