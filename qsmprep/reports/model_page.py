@@ -9,16 +9,25 @@ import re
 
 import pandas as pd
 
-from qsmprep.reports.model_tables import Shown, facts_of, family, headline, joined, shown
+from qsmprep.reports.model_tables import (
+    Shown,
+    facts_of,
+    family,
+    headline,
+    joined,
+    sentence_case,
+    shown,
+)
 from qsmprep.reports.pages import data_uri, read_json, render, write_page
 from qsmprep.reports.pictures import description
-from qsmprep.statistics.results import Fact, Fitted
+from qsmprep.statistics.results import Fitted
 
 _MOST_FIGURES = 24
 """Figures within a page; it has to open on a phone, and the others lie beside it."""
 
 _OPEN_ROWS = 40
-_DIAGNOSTICS = "diagnostics"
+_CHECKS = ("diagnostics", "residuals", "schoenfeld")
+"""What figures of assumptions are called, as a kind or at the end of their name."""
 
 FACTS = {
     "n": "Rows", "participants": "Participants", "events": "Events", "groups": "Groups",
@@ -56,7 +65,8 @@ class ModelPage:
     excluded
         Rows that were left out, with a column ``reason``, and ``region`` where there are several.
     facts
-        About the data and the run: protocol digest, reference, map, units.
+        About the data and the run: protocol digest, reference, map, units. What is itself a
+        mapping, such as the facts of each region, is left to the table of the fits.
     versions
         Of the programs.
     files
@@ -74,7 +84,7 @@ class ModelPage:
     methods: str = ""
     notes: Sequence[str] = ()
     excluded: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["reason"]))
-    facts: Mapping[str, Fact] = field(default_factory=dict)
+    facts: Mapping[str, object] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     files: Sequence[str] = ()
 
@@ -91,8 +101,8 @@ def write_model_page(folder: str | Path, page: ModelPage) -> Path:
         What the page shows.
     """
     pictures = [_picture(name, path) for name, path in page.drawings.items()]
-    results = [picture for picture in pictures if picture["kind"] != _DIAGNOSTICS]
-    checks = [picture for picture in pictures if picture["kind"] == _DIAGNOSTICS]
+    checks = [p for p in pictures if p["kind"] in _CHECKS or p["stem"].endswith(_CHECKS)]
+    results = [picture for picture in pictures if picture not in checks]
     for beyond in [*results, *checks][_MOST_FIGURES:]:
         beyond["uri"] = ""
     several = len(page.fits) > 1
@@ -104,16 +114,23 @@ def write_model_page(folder: str | Path, page: ModelPage) -> Path:
         converged=_converged(page.fits),
         facts=_facts(page),
         family=_or_none(family(page.estimates)),
-        estimates=shown(page.estimates, most=1000),
+        estimates=shown(_all_terms(page.estimates), most=1000),
         fold=several and len(page.estimates) > _OPEN_ROWS,
         tables=_tables(page),
         fits=shown(facts_of(page.fits)) if several else None,
         figures=results,
         checks=checks,
         reasons=_reasons(page.excluded),
+        files=[name for name in page.files if not name.startswith("figures/")],
+        figure_files=[name for name in page.files if name.startswith("figures/")],
         paragraphs=[part.strip() for part in re.split(r"\n\s*\n", page.methods) if part.strip()],
     )
     return write_page(html, Path(folder) / "index.html")
+
+
+def _all_terms(estimates: pd.DataFrame) -> pd.DataFrame:
+    """Return the estimates without what the table of the family has said."""
+    return estimates.drop(columns=["p_holm", "p_bh"], errors="ignore")
 
 
 def models_section(pages: Sequence[ModelPage]) -> list[dict[str, object]]:
@@ -170,13 +187,8 @@ def _facts(page: ModelPage) -> list[tuple[str, object]]:
     for name in [n for n in FACTS if n in names] + [n for n in names if n not in FACTS]:
         if name not in page.facts:
             told[name] = _range(page, name)
-    told |= page.facts
-    return [(FACTS.get(name, _sentence_case(name)), value) for name, value in told.items()]
-
-
-def _sentence_case(name: str) -> str:
-    text = name.replace("_", " ")
-    return text[:1].upper() + text[1:]
+    told |= {name: v for name, v in page.facts.items() if not isinstance(v, Mapping)}
+    return [(FACTS.get(name, sentence_case(name)), value) for name, value in told.items()]
 
 
 def _range(page: ModelPage, name: str) -> object:
@@ -197,7 +209,7 @@ def _tables(page: ModelPage) -> list[dict[str, object]]:
     names = list(dict.fromkeys(name for fit in page.fits.values() for name in fit.tables))
     return [
         {
-            "title": _sentence_case(name),
+            "title": sentence_case(name),
             "table": table,
             "file": f"{name}.tsv" if f"{name}.tsv" in page.files else "",
         }
@@ -221,10 +233,10 @@ def _picture(name: str, path: Path) -> dict[str, str]:
     told = read_json(path.with_suffix(".json"))
     caption = str(told.get("Caption", ""))
     return {
-        "name": _sentence_case(name),
+        "name": sentence_case(name),
         "kind": str(told.get("Kind", "")),
         "caption": caption,
-        "alt": description(path) or caption or _sentence_case(name),
+        "alt": description(path) or caption or sentence_case(name),
         "uri": data_uri(path),
         "width": _width(path),
         "stem": path.stem,

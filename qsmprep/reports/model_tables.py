@@ -17,8 +17,8 @@ REGION = "region"
 """Column that says which region of ``for`` a row is about."""
 
 HEADS = {
-    "ci": "95 % CI", "df": "df", "n": "n", "p_bh": "p (BH)", "p_holm": "p (Holm)", "p_value": "p",
-    "r": "r", "std_error": "SE", "y": "value",
+    "df": "df", "n": "n", "p_bh": "p (BH)", "p_holm": "p (Holm)", "p_value": "p",
+    "r": "r", "std_error": "SE", "y": "Value",
 }  # fmt: skip
 """What columns are called on the page, where it is not their name without underscores."""
 
@@ -74,7 +74,9 @@ def shown(table: pd.DataFrame, most: int = 200) -> Shown:
             columns[name] = [p_value(float(value)) for value in values]
         else:
             columns[name] = [cell(value) for value in values]
-    heads = tuple((_head(intervals.get(name, name)), numeric[name]) for name in columns)
+    heads = tuple(
+        (_interval_head(intervals[n]) if n in intervals else _head(n), numeric[n]) for n in columns
+    )
     return Shown(heads, tuple(zip(*columns.values(), strict=True)), len(table))
 
 
@@ -86,9 +88,10 @@ def family(estimates: pd.DataFrame) -> pd.DataFrame:
     """
     if REGION not in estimates or "p_holm" not in estimates or estimates[REGION].nunique() < 2:
         return estimates.iloc[:0]
-    order = [REGION, "term", "estimate", "ci_low", "ci_high", "p_value", "p_holm", "p_bh"]
     rows = estimates[estimates["p_holm"].notna()]
-    return rows[[name for name in order if name in rows]]
+    last = [name for name in ("p_value", "p_holm", "p_bh") if name in rows]
+    left_out = {"std_error", "statistic", "df", *last}
+    return rows[[name for name in rows if name not in left_out] + last]
 
 
 def headline(estimates: pd.DataFrame) -> str:
@@ -116,7 +119,11 @@ def headline(estimates: pd.DataFrame) -> str:
 
 
 def _sentence(row: pd.Series, column: str, name: str) -> str:
-    told = with_interval(row["estimate"], row["ci_low"], row["ci_high"])
+    # Readers know the ratio, not its logarithm.
+    ratio = next((n for n in row.index if str(n).endswith("_ratio") and f"{n}_low" in row), "")
+    ends = (f"{ratio}_low", f"{ratio}_high") if ratio else ("ci_low", "ci_high")
+    told = with_interval(*(float(row[n]) for n in (ratio or "estimate", *ends)))
+    told = f"{ratio.replace('_', ' ')} {told}" if ratio else told
     return f"{told}, {p_value(float(row[column]), name=name)}"
 
 
@@ -153,9 +160,18 @@ def cell(value: object) -> str:
 
 
 def _head(name: str) -> str:
-    return HEADS.get(name) or name.removesuffix("_ci").replace("_", " ") + (
-        ", 95 % CI" if name.endswith("_ci") else ""
-    )
+    return HEADS.get(name) or sentence_case(name)
+
+
+def _interval_head(prefix: str) -> str:
+    what = prefix.removesuffix("ci").removesuffix("_")
+    return f"{sentence_case(what)}, 95 % CI" if what else "95 % CI"
+
+
+def sentence_case(name: str) -> str:
+    """Return a name of a column as a reader's words, a capital in front."""
+    text = name.replace("_", " ")
+    return text[:1].upper() + text[1:]
 
 
 def _middle(prefix: str, columns: list[str]) -> str:

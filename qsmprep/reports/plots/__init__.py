@@ -54,7 +54,11 @@ def draw(drawing: Drawing) -> Figure:
         known = ", ".join(DRAWINGS)
         raise RequestError(f"no figure is called {drawing.kind}; there are {known}")
     with mpl.rc_context(HOUSE):
-        return DRAWINGS[drawing.kind](drawing)
+        figure = DRAWINGS[drawing.kind](drawing)
+        # Arranged once, not again for each file: that takes longer than all else.
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
+    return figure
 
 
 def write_drawing(drawing: Drawing, folder: str | Path, name: str) -> Path:
