@@ -23,9 +23,7 @@ from qsmprep.statistics.results import Drawing
 DEUTERANOPIA = np.array(
     [[0.29275, 0.70725, 0.0], [0.29275, 0.70725, 0.0], [-0.02234, 0.02234, 1.0]]
 )
-PROTANOPIA = np.array(
-    [[0.11238, 0.88762, 0.0], [0.11238, 0.88762, 0.0], [0.00401, -0.00401, 1.0]]
-)
+PROTANOPIA = np.array([[0.11238, 0.88762, 0.0], [0.11238, 0.88762, 0.0], [0.00401, -0.00401, 1.0]])
 
 
 def with_data(drawing, data, **labels):

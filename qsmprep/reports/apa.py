@@ -55,9 +55,7 @@ def interval(low: float, high: float) -> str:
     return with_interval(math.nan, low, high).partition(" ")[2]
 
 
-def with_interval(
-    estimate: float, low: float, high: float, *, digits: int | None = None
-) -> str:
+def with_interval(estimate: float, low: float, high: float, *, digits: int | None = None) -> str:
     """
     Return an estimate and its interval with as many decimals, as in ``1.50 [1.02, 2.20]``.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +10,7 @@ import re
 
 import pandas as pd
 
+from qsmprep.reports.apa import p_value
 from qsmprep.reports.model_tables import (
     Shown,
     facts_of,
@@ -18,9 +20,9 @@ from qsmprep.reports.model_tables import (
     sentence_case,
     shown,
 )
-from qsmprep.reports.pages import data_uri, read_json, render, write_page
+from qsmprep.reports.pages import data_uri, plain, read_json, render, write_page
 from qsmprep.reports.pictures import description
-from qsmprep.statistics.results import Fitted
+from qsmprep.statistics.results import Fact, Fitted
 
 _MOST_FIGURES = 24
 """Figures within a page; it has to open on a phone, and the others lie beside it."""
@@ -111,7 +113,7 @@ def write_model_page(folder: str | Path, page: ModelPage) -> Path:
         page=page,
         headline=headline(page.estimates),
         notes=gathered_notes(page),
-        converged=_converged(page.fits),
+        unconverged=_unconverged(page.fits),
         facts=_facts(page),
         family=_or_none(family(page.estimates)),
         estimates=shown(_all_terms(page.estimates), most=1000),
@@ -152,7 +154,7 @@ def models_section(pages: Sequence[ModelPage]) -> list[dict[str, object]]:
             "participants": _range(page, "participants"),
             "headline": headline(page.estimates),
             "notes": len(gathered_notes(page)),
-            "converged": _converged(page.fits),
+            "converged": not _unconverged(page.fits),
             "href": f"models/{page.name}/index.html",
         }
         for page in pages
@@ -176,8 +178,9 @@ def gathered_notes(page: ModelPage) -> list[str]:
     return told
 
 
-def _converged(fits: Mapping[str, Fitted]) -> bool:
-    return all(fitted.facts.get("converged", True) for fitted in fits.values())
+def _unconverged(fits: Mapping[str, Fitted]) -> list[str]:
+    """Return the regions whose fit did not converge; the empty name is the only fit."""
+    return [name for name, fitted in fits.items() if not fitted.facts.get("converged", True)]
 
 
 def _facts(page: ModelPage) -> list[tuple[str, object]]:
@@ -195,13 +198,21 @@ def _range(page: ModelPage, name: str) -> object:
     """Return a fact of all regions: one value if it is the same, both ends if it is not."""
     if name in page.facts:
         return page.facts[name]
-    values = [fitted.facts[name] for fitted in page.fits.values() if name in fitted.facts]
+    values = [_shown(name, fit.facts[name]) for fit in page.fits.values() if name in fit.facts]
     if len(set(values)) <= 1:
         return values[0] if values else None
     if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
         numbers = [value for value in values if isinstance(value, int | float)]
         return f"{min(numbers):.6g} to {max(numbers):.6g}, by region".replace("-", "−")
-    return ", ".join(dict.fromkeys(str(value) for value in values))
+    counted = Counter(map(plain, values))
+    return ", ".join(f"{value} ({count})" for value, count in counted.items())
+
+
+def _shown(name: str, value: Fact) -> Fact:
+    """Return a fact, a probability among them as papers print it."""
+    if name.endswith(("_p", "p_value")) and isinstance(value, int | float):
+        return p_value(float(value))
+    return value
 
 
 def _tables(page: ModelPage) -> list[dict[str, object]]:

@@ -79,7 +79,9 @@ def write_drawing(drawing: Drawing, folder: str | Path, name: str) -> Path:
     for ending, metadata in (("svg", {"Date": None}), ("png", {})):
         # Ticks are made as late as this, and take the settings, too.
         with replacing(folder / f"{name}.{ending}") as part, mpl.rc_context(HOUSE):
-            figure.savefig(part, format=ending, dpi=_DPI, metadata=metadata | {"Description": told})
+            figure.savefig(
+                part, format=ending, dpi=_DPI, metadata=metadata | {"Description": told}
+            )
     table = drawing.data.to_csv(sep="\t", index=False, na_rep="n/a", lineterminator="\n")
     atomic_write_text(folder / f"{name}.tsv", table)
     about = {
