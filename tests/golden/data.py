@@ -78,8 +78,9 @@ def survival(rng: np.random.Generator) -> pd.DataFrame:
     table["education"] = rng.normal(17, 2.3, n)
     table["apoe4"] = (rng.random(n) < 0.33).astype(int)
     table["family"] = [f"fam-{i + 1:02d}" for i in rng.integers(0, 70, n)]
+    table["site"] = rng.choice(["A", "B", "C"], n, p=[0.5, 0.3, 0.2])
     table["entry"] = np.floor(rng.uniform(0, 1.5, n) * 4) / 4
-    hazard = 0.06 * np.exp(np.log(2) * table.chi + np.log(1.06) * (table.age - 69.5))
+    hazard = 0.12 * np.exp(np.log(2) * table.chi + np.log(1.06) * (table.age - 69.5))
     event = table.entry + rng.exponential(1 / hazard)
     censored = table.entry + rng.uniform(1, 7.7, n)
     table["time"] = np.ceil(np.minimum(event, censored) * 4) / 4
