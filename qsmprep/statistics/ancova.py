@@ -8,15 +8,14 @@ import numpy as np
 import pandas as pd
 
 from qsmprep.errors import RequestError
+from qsmprep.statistics.anova import term_tests
 from qsmprep.statistics.assumptions import METHOD as CHECKS
 from qsmprep.statistics.assumptions import checks, diagnostics, influence
 from qsmprep.statistics.design import variables
 from qsmprep.statistics.families import REFERENCES
 from qsmprep.statistics.linear import SOFTWARE, repeats, standard_errors
-from qsmprep.statistics.means import adjusted_means, differences
-from qsmprep.statistics.regression import (
-    Regression, coefficients, facts, fit, levels_of, quoted, term_tests,
-)  # fmt: skip
+from qsmprep.statistics.means import adjusted_means, differences, mean_rows
+from qsmprep.statistics.regression import Regression, coefficients, facts, fit, levels_of, quoted
 from qsmprep.statistics.results import Drawing, Fitted
 
 
@@ -124,9 +123,10 @@ def _compared(
     confidence: float,
 ) -> Fitted:  # fmt: skip
     """Return what one fit says of the groups."""
-    means = adjusted_means(fitted, factor, weights, confidence)
+    levels, rows = mean_rows(fitted, factor, weights)
+    means = adjusted_means(fitted, factor, levels, rows, confidence)
     compared = differences(
-        fitted, factor, weights=weights, contrasts=contrasts, adjust=adjust, confidence=confidence
+        fitted, levels, rows, contrasts=contrasts, adjust=adjust, confidence=confidence
     )
     tested, notes = checks(fitted, factor)
     return Fitted(
@@ -178,9 +178,7 @@ def _joined(
     )  # fmt: skip
 
 
-def _method(
-    formula: str, extra: str, anova: int, adjust: str, weights: str, errors: str
-) -> str:
+def _method(formula: str, extra: str, anova: int, adjust: str, weights: str, errors: str) -> str:
     """Return the sentences for a methods section."""
     twice = f", without and with {extra}" if extra else ""
     over = {"equal": "with equal weights", "observed": "with the weights observed"}[weights]
@@ -198,11 +196,13 @@ def means_drawing(fitted: Regression, means: pd.DataFrame, factor: str) -> Drawi
     """Return adjusted means with observations as they would be with covariates held equal."""
     groups = fitted.data[factor].astype(str).to_numpy()
     at = dict(zip(means["group"], means["estimate"], strict=True))
-    points = pd.DataFrame({
-        "group": groups,
-        "kind": "point",
-        "y": np.array([at[group] for group in groups]) + fitted.result.resid.to_numpy(),
-    })
+    points = pd.DataFrame(
+        {
+            "group": groups,
+            "kind": "point",
+            "y": np.array([at[group] for group in groups]) + fitted.result.resid.to_numpy(),
+        }
+    )
     shown = means.rename(columns={"estimate": "y"}).assign(kind="mean")
     columns = ["group", "kind", "y", "ci_low", "ci_high"]
     data = pd.concat([shown[columns], points.reindex(columns=columns).astype(

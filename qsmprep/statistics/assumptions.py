@@ -150,12 +150,14 @@ def _cook(fitted: Regression) -> pd.DataFrame:
         cook = student**2 * leverage / (1 - leverage) / p
     alone = leverage > 1 - 1e-10
     student[alone], cook[alone] = np.nan, np.nan
-    table = pd.DataFrame({
-        "row": fitted.data.index.map(str),
-        "cooks_distance": cook,
-        "leverage": leverage,
-        "studentised_residual": student,
-    })
+    table = pd.DataFrame(
+        {
+            "row": fitted.data.index.map(str),
+            "cooks_distance": cook,
+            "leverage": leverage,
+            "studentised_residual": student,
+        }
+    )
     return table.sort_values("cooks_distance", ascending=False, kind="stable")
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from qsmprep.errors import RequestError, shown
 from qsmprep.statistics.ancova import ancova
@@ -88,7 +89,9 @@ def change(
         If columns lack, or fewer than two participants have two sessions.
     """
     if outcome not in OUTCOMES:
-        raise RequestError(f"outcome = {shown(outcome)}; it is {' or '.join(map(shown, OUTCOMES))}")
+        raise RequestError(
+            f"outcome = {shown(outcome)}; it is {' or '.join(map(shown, OUTCOMES))}"
+        )
     pairs, excluded, notes = two_sessions(data, value, time, sessions, session)
     frame = pairs.assign(change=pairs["absolute_change"] if outcome == "absolute"
                          else pairs["annual_change"], baseline=pairs["first_value"])  # fmt: skip
@@ -166,8 +169,8 @@ def two_sessions(
     used = used[~alone]
     if used[WHOM].nunique() < 2:
         raise RequestError(
-            f"{used[WHOM].nunique()} participants have {value} at two times ({time}); change needs "
-            "at least two"
+            f"{used[WHOM].nunique()} participants have {value} at two times ({time}); change "
+            "needs at least two"
         )
     between = used[time].ne(used[WHOM].map(times["min"])) & used[time].ne(
         used[WHOM].map(times["max"])
@@ -178,8 +181,7 @@ def two_sessions(
     if repeated:
         notes.append(f"{repeated} sessions have several acquisitions, which were averaged.")
     if len(single):
-        named = ", ".join(map(str, single[:5])) + (", …" if len(single) > 5 else "")
-        notes.append(f"{len(single)} participants with one session were left out: {named}.")
+        notes.append(f"Left out, with one session only: {named_few(single)}.")
     if sessions:
         turned = _session_order(used[~between], time, session, str(sessions[0]))
         if turned:
@@ -189,6 +191,13 @@ def two_sessions(
             )
     left_out = reasons[reasons != ""]
     return pairs, pd.DataFrame({"reason": left_out}, dtype=str), notes
+
+
+def named_few(names: Iterable, most: int = 5) -> str:
+    """Return the first names of a list, and how many more there are."""
+    listed = list(map(str, names))
+    more = len(listed) - most
+    return ", ".join(listed[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def _session_order(used: pd.DataFrame, time: str, session: str, first: str) -> str:
@@ -205,7 +214,8 @@ def _pairs(used: pd.DataFrame, value: str, time: str) -> tuple[pd.DataFrame, int
     first = means.groupby(WHOM).first()
     last = means.groupby(WHOM).last()
     ordered = used.sort_values(time, kind="stable")
-    pairs = ordered[~ordered[WHOM].duplicated()].sort_index(kind="stable")
+    at_first = ordered.index[~ordered[WHOM].duplicated()]
+    pairs = used[used.index.isin(at_first)]
     who = pairs[WHOM]
     pairs = pairs.assign(
         first_time=who.map(first[time]),
@@ -240,6 +250,7 @@ def _all_rows(data: pd.DataFrame, excluded: pd.DataFrame) -> pd.DataFrame:
 
 def _renamed(drawing: Drawing, value: str, unit: str) -> Drawing:
     """Return a drawing whose words name what changed."""
+
     def worded(text: str) -> str:
         return text.replace("of change", f"of change{unit} of {value}") if text else text
 
@@ -252,8 +263,6 @@ def _renamed(drawing: Drawing, value: str, unit: str) -> Drawing:
 
 def _spaghetti(pairs: pd.DataFrame, factor: str, value: str, confidence: float) -> Drawing:
     """Return a line per participant from the first to the last session, and the mean of groups."""
-    from scipy import stats
-
     groups = pairs[factor].astype(str) if factor else pd.Series("all", index=pairs.index)
     parts = []
     for when in ("first", "last"):

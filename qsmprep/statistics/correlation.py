@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import combinations, product
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ from qsmprep.errors import RequestError, shown
 from qsmprep.statistics.design import design
 from qsmprep.statistics.families import REFERENCES, correct
 from qsmprep.statistics.regression import quoted
-from qsmprep.statistics.results import ESTIMATES, Drawing, Fitted
+from qsmprep.statistics.results import ESTIMATES, Drawing, Fact, Fitted
 
 METHODS = ("pearson", "spearman")
 
@@ -75,11 +76,7 @@ def correlation(
         If a column does not exist or holds no numbers.
     """
     _check(data, x, y, method, partial, alpha, confidence)
-    pairs = [(a, b) for a in dict.fromkeys(x) for b in dict.fromkeys(y) if a != b] if y else [
-        (a, b) for i, a in enumerate(x) for b in x[i + 1 :]
-    ]  # fmt: skip
-    if not pairs:
-        raise RequestError("there is no pair of different columns to correlate")
+    pairs = _pairs(x, y)
     number = {name: data[name].astype(float).to_numpy() for name in {*x, *y}}
     known = np.ones(len(data), bool)
     for name in partial:
@@ -91,10 +88,9 @@ def correlation(
         key = there.tobytes()
         if key not in bases:
             bases[key] = _covariates(data[there], partial, method)
-        residuals[a, b] = there, *(
-            _residual(number[name][there], bases[key], method) for name in (a, b)
-        )
-        rows.append(_pair(a, b, *residuals[a, b][1:], bases[key].shape[1] - 1, method, confidence))
+        left, right = (_residual(number[name][there], bases[key], method) for name in (a, b))
+        residuals[a, b] = there, left, right
+        rows.append(_pair(a, b, left, right, bases[key].shape[1] - 1, method, confidence))
     estimates = pd.DataFrame(rows)
     estimates["p_corrected"] = correct(estimates["p_value"], correction)
     estimates["flag"] = estimates["p_corrected"] < alpha
@@ -102,21 +98,26 @@ def correlation(
     drawings = {"matrix": _matrix(estimates, bool(y), method, partial, correction)}
     if estimates["flag"].any():
         drawings["pairs"] = _scatter(estimates, residuals, partial, method)
+    facts: dict[str, Fact] = {"n": int(estimates["n"].max()), "converged": True}
+    if "participant_id" in data:
+        facts["participants"] = int(data["participant_id"].nunique())
     return Fitted(
         estimates,
-        {
-            "n": int(estimates["n"].max()),
-            "converged": True,
-            "pairs": len(pairs),
-            "flagged": int(estimates["flag"].sum()),
-        }
-        | ({"participants": int(data["participant_id"].nunique())}
-           if "participant_id" in data else {}),
+        facts | {"pairs": len(pairs), "flagged": int(estimates["flag"].sum())},
         _method(method, partial, correction, len(pairs), alpha),
         drawings=drawings,
         notes=_notes(estimates, data),
         excluded=_unused(data, [there for there, *_ in residuals.values()]),
-    )  # fmt: skip
+    )
+
+
+def _pairs(x: Sequence[str], y: Sequence[str]) -> list[tuple[str, str]]:
+    """Return every pair of different columns once."""
+    asked = product(x, y) if y else combinations(x, 2)
+    once = {frozenset(pair): pair for pair in reversed(list(asked)) if pair[0] != pair[1]}
+    if not once:
+        raise RequestError("there is no pair of different columns to correlate")
+    return list(reversed(once.values()))
 
 
 def _check(
@@ -141,7 +142,7 @@ def _check(
 
 
 def _covariates(data: pd.DataFrame, partial: Sequence[str], method: str) -> np.ndarray:
-    """Return an orthonormal basis of the covariates and a constant, columns that repeat dropped."""
+    """Return an orthonormal basis of a constant and the covariates, without repeats."""
     columns = [np.ones((len(data), 1))]
     if partial and len(data):
         ranked = data.assign(**{

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
+from qsmprep.statistics.anova import term_tests
 from qsmprep.statistics.assumptions import METHOD as CHECKS
 from qsmprep.statistics.assumptions import checks, diagnostics, influence
-from qsmprep.statistics.regression import Regression, coefficients, facts, fit, term_tests
+from qsmprep.statistics.regression import Regression, coefficients, facts, fit
 from qsmprep.statistics.results import Drawing, Fitted
 
 SOFTWARE = "statsmodels (doi:10.25080/Majora-92bf1922-011)"

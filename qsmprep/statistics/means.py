@@ -33,7 +33,7 @@ def mean_rows(fitted: Regression, factor: str, weights: str) -> tuple[list, np.n
     """
     if weights not in WEIGHTS:
         raise RequestError(f"weights = {shown(weights)}; it is {' or '.join(map(shown, WEIGHTS))}")
-    categories = fitted.categories
+    categories = dict(fitted.categories)
     levels = categories.pop(factor)
     names = [name for name in variables(fitted.formula.partition("~")[2]) if name != factor]
     numbers = {name: fitted.data[name].mean() for name in names if name not in categories}
@@ -54,10 +54,13 @@ def mean_rows(fitted: Regression, factor: str, weights: str) -> tuple[list, np.n
 
 
 def adjusted_means(
-    fitted: Regression, factor: str, weights: str, confidence: float
+    fitted: Regression, factor: str, levels: Sequence, rows: np.ndarray, confidence: float
 ) -> pd.DataFrame:
-    """Return a row per level: group, n, the observed mean, and the columns `ESTIMATES`."""
-    levels, rows = mean_rows(fitted, factor, weights)
+    """
+    Return a row per level: group, n, the observed mean, and the columns `ESTIMATES`.
+
+    `levels` and `rows` are those of `mean_rows`.
+    """
     table = _combined(fitted, list(map(str, levels)), rows, confidence)
     observed = [fitted.data[factor] == level for level in levels]
     y = fitted.result.model.endog
@@ -83,11 +86,11 @@ def contrast_weights(
     """
     k = len(levels)
     if isinstance(contrasts, Mapping):
-        for name, weights in contrasts.items():
-            fits = isinstance(weights, Sequence) and len(weights) == k
-            if not fits or not any(weights) or abs(sum(weights)) > 1e-9:
+        for name, given in contrasts.items():
+            fits = isinstance(given, list | tuple) and len(given) == k
+            if not fits or not any(given) or abs(sum(given)) > 1e-9:
                 raise RequestError(
-                    f"contrast {shown(name)}: {shown(weights)} are no {k} weights that sum to 0, "
+                    f"contrast {shown(name)}: {shown(given)} are no {k} weights that sum to 0, "
                     f"for {', '.join(map(str, levels))}"
                 )
         if not contrasts:
@@ -108,21 +111,20 @@ def contrast_weights(
 
 def differences(
     fitted: Regression,
-    factor: str,
+    levels: Sequence,
+    rows: np.ndarray,
     *,
-    weights: str,
     contrasts: str | Mapping[str, Sequence[float]],
     adjust: str,
     confidence: float,
 ) -> pd.DataFrame:
     """
-    Return a row per contrast of adjusted means.
+    Return a row per contrast of adjusted means, whose `levels` and `rows` `mean_rows` gives.
 
     After the columns `ESTIMATES` come ``p_adjusted`` (over the contrasts of this table),
     ``cohens_d`` with its interval (difference by residual standard deviation, which is taken as
     known) and ``partial_eta2``.
     """
-    levels, rows = mean_rows(fitted, factor, weights)
     names, combination = contrast_weights(levels, contrasts)
     table = _combined(fitted, names, combination @ rows, confidence)
     t2 = table["statistic"] ** 2

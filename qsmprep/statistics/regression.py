@@ -1,12 +1,13 @@
-"""Least squares as the models of this package share it: rows, design, fit, tests of terms."""
+"""Least squares as the models of this package share it: rows, design, fit, coefficients."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 import re
 
-from formulaic import Formula, ModelMatrix, model_matrix
+from formulaic import ModelMatrix, model_matrix
 from formulaic.errors import FormulaicError
 from formulaic.parser.types import Factor, Term
 import numpy as np
@@ -73,7 +74,7 @@ class Regression:
         """Whether errors are taken as independent and of one spread."""
         return str(self.result.cov_type) == "nonrobust"
 
-    @property
+    @cached_property
     def categories(self) -> dict[str, list]:
         """Levels of the columns that enter as categories, by name."""
         kinds = self.x.model_spec.encoder_state
@@ -122,7 +123,9 @@ def fit(
         known = " or ".join(map(shown, COVARIANCES))
         raise RequestError(f"covariance = {shown(covariance)}; it is {known}")
     if "~" not in formula or not formula.partition("~")[0].strip():
-        raise RequestError(f"formula {shown(formula)} has no outcome; write e.g. chi ~ group + age")
+        raise RequestError(
+            f"formula {shown(formula)} has no outcome; write e.g. chi ~ group + age"
+        )
     data, strangers, notes = with_levels(data, levels or {})
     needed = [*variables(formula), *also, *([cluster] if cluster else [])]
     used, gaps = complete(data, needed)
@@ -151,9 +154,7 @@ def fit(
     result = sm.OLS(y, pd.DataFrame(x)).fit(use_t=True, **robust)
     if result.ssr <= EXACT * result.centered_tss:
         notes = (*notes, f"{y.name} is told exactly by the formula: standard errors mean nothing.")
-    return Regression(
-        formula, used, x, result, pd.concat([strangers, gaps]), tuple(notes), robust
-    )
+    return Regression(formula, used, x, result, pd.concat([strangers, gaps]), tuple(notes), robust)
 
 
 def outcome_of(formula: str, data: pd.DataFrame) -> pd.Series:
@@ -200,7 +201,9 @@ def with_levels(
         if other.any():
             reasons = [f"{name} is {value}, not in levels" for value in data.loc[other, name]]
             excluded = pd.concat([excluded, pd.DataFrame({"reason": reasons}, data.index[other])])
-            notes.append(f"{other.sum()} rows were left out because their {name} is not in levels.")
+            notes.append(
+                f"{other.sum()} rows were left out because their {name} is not in levels."
+            )
         data = data[~other].assign(
             **{name: pd.Categorical(data.loc[~other, name], categories=list(order), ordered=True)}
         )
@@ -210,9 +213,12 @@ def with_levels(
 def with_used_categories(data: pd.DataFrame) -> pd.DataFrame:
     """Return the table without categories that no row has, which would be empty columns."""
     categorical = data.select_dtypes("category")
-    return data.assign(**{
-        str(name): values.cat.remove_unused_categories() for name, values in categorical.items()
-    })
+    return data.assign(
+        **{
+            str(name): values.cat.remove_unused_categories()
+            for name, values in categorical.items()
+        }
+    )
 
 
 def levels_of(values: pd.Series) -> list:
@@ -232,7 +238,8 @@ def coefficients(fitted: Regression, confidence: float) -> pd.DataFrame:
 
     Added are ``beta_standardised`` (coefficient times SD of its column by SD of the outcome, for
     columns that are numbers), ``partial_eta2`` (share of what the others leave that this column
-    tells; missing with robust errors) and ``vif`` (how many times its correlation with the others inflates the variance).
+    tells; missing with robust errors) and ``vif`` (how many times its correlation with the
+    others inflates the variance).
     """
     result, df = fitted.result, fitted.df
     table = estimates_table(
@@ -246,9 +253,7 @@ def coefficients(fitted: Regression, confidence: float) -> pd.DataFrame:
     for term, columns in fitted.x.model_spec.term_slices.items():
         of_categories[columns] = bool(categorical & set(map(str, variables_of(term))))
     scaled = np.where(of_categories | (spread == 0), np.nan, result.params.to_numpy() * spread)
-    return table.assign(
-        beta_standardised=scaled, partial_eta2=shares, vif=inflation(fitted.x)
-    )
+    return table.assign(beta_standardised=scaled, partial_eta2=shares, vif=inflation(fitted.x))
 
 
 def variables_of(term: Term) -> set[str]:
@@ -256,8 +261,13 @@ def variables_of(term: Term) -> set[str]:
     names: set[str] = set()
     for factor in term.factors:
         if factor.eval_method is not Factor.EvalMethod.LITERAL:
-            names |= set(variables(factor.expr if factor.eval_method is not
-                                   Factor.EvalMethod.LOOKUP else quoted(factor.expr)))
+            names |= set(
+                variables(
+                    factor.expr
+                    if factor.eval_method is not Factor.EvalMethod.LOOKUP
+                    else quoted(factor.expr)
+                )
+            )
     return names
 
 
@@ -286,91 +296,18 @@ def estimates_table(
     with np.errstate(divide="ignore", invalid="ignore"):
         t = estimate / error
     margin = stats.t.ppf((1 + confidence) / 2, df) * error
-    return pd.DataFrame({
-        "term": list(terms),
-        "estimate": estimate,
-        "std_error": error,
-        "statistic": t,
-        "df": float(df),
-        "p_value": 2 * stats.t.sf(np.abs(t), df),
-        "ci_low": estimate - margin,
-        "ci_high": estimate + margin,
-    })
-
-
-def term_tests(fitted: Regression, kind: int) -> pd.DataFrame:
-    r"""
-    Return the analysis-of-variance table of a fit.
-
-    Type II compares models that lack the term and all that contain it; type III drops the term
-    alone, with categories coded to sum to zero whatever coding the estimates use. Both test
-    :math:`L\beta = 0` with :math:`L = X_t^T (I - P_r) X`, where :math:`P_r` projects on the
-    terms kept; so they go with robust standard errors as well.
-
-    Returns
-    -------
-    Table
-        Columns term, sum_sq, df, f, p_value, partial_eta2; the last row is the residual. With
-        robust errors sum_sq and partial_eta2 are missing.
-    """
-    if kind not in (2, 3):
-        raise RequestError(f"anova = {shown(kind)}; it is 2 or 3")
-    spec = fitted.x.model_spec
-    terms = [_sum_coded(term, fitted) for term in spec.terms]
-    x = model_matrix(Formula(terms), fitted.data, na_action="raise", context={})
-    values = x.to_numpy(float)
-    result = sm.OLS(fitted.result.model.endog, values).fit(use_t=True, **fitted.robust)
-    slices = list(x.model_spec.term_slices.values())
-    rows = []
-    for term, columns, name in zip(spec.terms, slices, spec.terms, strict=True):
-        if not term.factors or str(name) == "1":
-            continue
-        kept = np.concatenate([
-            values[:, other_columns]
-            for other, other_columns in zip(spec.terms, slices, strict=True)
-            if other != term and (kind == 3 or not set(term.factors) <= set(other.factors))
-        ] or [np.zeros((len(values), 0))], axis=1)  # fmt: skip
-        hypothesis = _without(kept, values[:, columns]).T @ values
-        rows.append({"term": str(name), **_wald(hypothesis, result, fitted)})
-    left = {"term": "Residual", "sum_sq": result.ssr, "df": float(result.df_resid)}
-    return pd.DataFrame([*rows, left])
-
-
-def _sum_coded(term: Term, fitted: Regression) -> Term:
-    """Return a term with its plain categories coded to sum to zero."""
-    kinds = fitted.x.model_spec.encoder_state
-    factors = []
-    for factor in term.factors:
-        kind = kinds.get(factor.expr, (None,))[0]
-        plain = re.fullmatch(r"C\(([\w.]+|`[^`]+`)\)", factor.expr)
-        if kind is Factor.Kind.CATEGORICAL and (plain or factor.expr in fitted.data):
-            name = plain[1] if plain else quoted(factor.expr)
-            factors.append(Factor(f"C({name}, contr.sum)", eval_method="python"))
-        else:
-            factors.append(factor)
-    return Term(factors)
-
-
-def _without(kept: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Return columns with what others say of them removed."""
-    if kept.shape[1] == 0:
-        return columns
-    return columns - kept @ np.linalg.lstsq(kept, columns, rcond=None)[0]
-
-
-def _wald(hypothesis: np.ndarray, result, fitted: Regression) -> dict[str, Fact]:
-    """Return the F test that a matrix times the coefficients is zero."""
-    value = hypothesis @ result.params
-    covariance = hypothesis @ result.cov_params() @ hypothesis.T
-    df = np.linalg.matrix_rank(hypothesis)
-    f = float(value @ np.linalg.pinv(covariance, rcond=1e-12) @ value) / df
-    return {
-        "sum_sq": f * df * result.scale if fitted.classical else np.nan,
-        "df": float(df),
-        "f": f,
-        "p_value": float(stats.f.sf(f, df, fitted.df)),
-        "partial_eta2": f * df / (f * df + fitted.df) if fitted.classical else np.nan,
-    }
+    return pd.DataFrame(
+        {
+            "term": list(terms),
+            "estimate": estimate,
+            "std_error": error,
+            "statistic": t,
+            "df": float(df),
+            "p_value": 2 * stats.t.sf(np.abs(t), df),
+            "ci_low": estimate - margin,
+            "ci_high": estimate + margin,
+        }
+    )
 
 
 def facts(fitted: Regression) -> dict[str, Fact]:

@@ -10,6 +10,7 @@ import pandas as pd
 from scipy import stats
 
 from qsmprep.errors import RequestError, shown
+from qsmprep.statistics.change import named_few
 from qsmprep.statistics.regression import estimates_table, levels_of
 from qsmprep.statistics.results import ESTIMATES, Drawing, Fitted
 
@@ -127,8 +128,7 @@ def _crossed(
     if used.duplicated([WHOM, session]).any():
         notes.append("Acquisitions of the same session were averaged.")
     if len(gaps):
-        named = ", ".join(map(str, gaps.index[:5])) + (", …" if len(gaps) > 5 else "")
-        notes.append(f"{len(gaps)} participants without all sessions were left out: {named}.")
+        notes.append(f"Left out, without all sessions: {named_few(gaps.index)}.")
     if len(wide) < 3:
         raise RequestError(
             f"{len(wide)} participants have {value} in all of {', '.join(map(str, order))}; "

@@ -62,8 +62,7 @@ def roc(
     order = list(levels) or levels_of(used[group])
     if len(order) != 2:
         raise RequestError(f"{group} has the levels {shown(order)}; name two of them by levels")
-    positive = used.loc[used[group] == order[1], value].to_numpy(float)
-    negative = used.loc[used[group] == order[0], value].to_numpy(float)
+    negative, positive = (used[value][used[group] == level].to_numpy(float) for level in order)
     strangers = used.index[~used[group].isin(order)]
     excluded = pd.concat([
         excluded, pd.DataFrame({"reason": f"{group} is not in levels"}, index=strangers)
@@ -129,14 +128,16 @@ def threshold_table(positive: np.ndarray, negative: np.ndarray) -> pd.DataFrame:
     sensitivity, specificity = hits / len(positive), 1 - false / len(negative)
     with np.errstate(invalid="ignore"):
         negative_value = (len(negative) - false) / rest
-    return pd.DataFrame({
-        "threshold": values,
-        "sensitivity": sensitivity,
-        "specificity": specificity,
-        "youden": sensitivity + specificity - 1,
-        "positive_predictive": hits / (hits + false),
-        "negative_predictive": negative_value,
-    })
+    return pd.DataFrame(
+        {
+            "threshold": values,
+            "sensitivity": sensitivity,
+            "specificity": specificity,
+            "youden": sensitivity + specificity - 1,
+            "positive_predictive": hits / (hits + false),
+            "negative_predictive": negative_value,
+        }
+    )
 
 
 def _curve(thresholds: pd.DataFrame, auc: float, value: str) -> Drawing:

@@ -70,14 +70,16 @@ def groups(
     else:
         male = rng.random(n) < MALE
     male = male.astype(float)
-    balance = (patient, male) if exact else ()
+    balance: tuple[np.ndarray, ...] = (patient, male) if exact else ()
     age = AGE + noise(rng, n, AGE_SD, *balance)
-    table = pd.DataFrame({
-        "participant_id": [f"sub-{number:04d}" for number in range(1, n + 1)],
-        "group": np.where(patient == 1, "MS", "HC"),
-        "age": age,
-        "sex": np.where(male == 1, "M", "F"),
-    })
+    table = pd.DataFrame(
+        {
+            "participant_id": [f"sub-{number:04d}" for number in range(1, n + 1)],
+            "group": np.where(patient == 1, "MS", "HC"),
+            "age": age,
+            "sex": np.where(male == 1, "M", "F"),
+        }
+    )
     for name, (control_mean, patient_mean) in MEANS.items():
         balance = (patient, male, age) if exact else ()
         size = noise(rng, n, VOLUME_SD, *balance)
@@ -131,13 +133,15 @@ def patients(
         + CLINICAL["spms"] * progressive
     )
     pallidum = 120 + CLINICAL["pallidum_edss"] * (edss - edss.mean())
-    return pd.DataFrame({
-        "participant_id": [f"sub-{number:04d}" for number in range(1, n + 1)],
-        "course": np.where(progressive == 1, "SP", "RR"),
-        "duration": duration,
-        "edss": edss,
-        "age": age,
-        "sex": np.where(male == 1, "M", "F"),
-        "chi_thalamus": thalamus + common + noise(rng, n, SPREAD["thalamus"], *balance),
-        "chi_pallidum": pallidum + common + noise(rng, n, SPREAD["basal_ganglia"], *balance),
-    })
+    return pd.DataFrame(
+        {
+            "participant_id": [f"sub-{number:04d}" for number in range(1, n + 1)],
+            "course": np.where(progressive == 1, "SP", "RR"),
+            "duration": duration,
+            "edss": edss,
+            "age": age,
+            "sex": np.where(male == 1, "M", "F"),
+            "chi_thalamus": thalamus + common + noise(rng, n, SPREAD["thalamus"], *balance),
+            "chi_pallidum": pallidum + common + noise(rng, n, SPREAD["basal_ganglia"], *balance),
+        }
+    )

@@ -37,16 +37,18 @@ def lesions(seed: int) -> pd.DataFrame:
     # Every patient has a lesion; who has more is drawn.
     patient = rng.permutation(np.concatenate(
         [np.arange(PATIENTS), rng.integers(0, PATIENTS, n - PATIENTS)]))  # fmt: skip
-    table = pd.DataFrame({
-        "lesion_id": [f"lesion{number:02d}" for number in range(1, n + 1)],
-        "participant_id": [f"sub-{number + 1:02d}" for number in patient],
-        "enhancement": enhancement,
-        "chi": chi,
-        "rim": np.where(rim, "yes", "no"),
-        "central_vein": _marked(rng, np.ones(n, bool), VEIN),
-        "rim_at_enhancement": _marked(rng, rim, RIM_EARLY),
-        "rim_lasting": _marked(rng, rim, RIM_LASTING),
-    })
+    table = pd.DataFrame(
+        {
+            "lesion_id": [f"lesion{number:02d}" for number in range(1, n + 1)],
+            "participant_id": [f"sub-{number + 1:02d}" for number in patient],
+            "enhancement": enhancement,
+            "chi": chi,
+            "rim": np.where(rim, "yes", "no"),
+            "central_vein": _marked(rng, np.ones(n, bool), VEIN),
+            "rim_at_enhancement": _marked(rng, rim, RIM_EARLY),
+            "rim_lasting": _marked(rng, rim, RIM_LASTING),
+        }
+    )
     return table.set_index("lesion_id", drop=False).rename_axis(None)
 
 

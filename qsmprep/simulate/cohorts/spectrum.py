@@ -50,12 +50,14 @@ def spectrum(seed: int, scale: int = 1, exact: bool = False) -> pd.DataFrame:
     rng = np.random.default_rng(seed)
     group = np.repeat(list(SIZES), [scale * size for size in SIZES.values()])
     n = len(group)
-    people = pd.DataFrame({
-        "participant_id": [f"sub-{number:04d}" for number in range(1, n + 1)],
-        "group": group,
-        "age": rng.normal(71, 7, n),
-        "sex": np.where(rng.random(n) < 0.5, "M", "F"),
-    })
+    people = pd.DataFrame(
+        {
+            "participant_id": [f"sub-{number:04d}" for number in range(1, n + 1)],
+            "group": group,
+            "age": rng.normal(71, 7, n),
+            "sex": np.where(rng.random(n) < 0.5, "M", "F"),
+        }
+    )
     dummies = [(group == level).astype(float) for level in ("MCI", "AD")]
     covariates = [*dummies, people["age"], people["sex"] == "M"] if exact else []
     first, last = people.assign(session_id="ses-01", years=0.0), people.assign(
