@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterable
 import re
 
-from formulaic import Formula, ModelMatrix, model_matrix
+from formulaic import Formula, ModelMatrix, SimpleFormula, model_matrix
 from formulaic.errors import FormulaicError
 from formulaic.parser.types import Factor, Term
 from formulaic.transforms import TRANSFORMS
@@ -26,12 +26,15 @@ def variables(formula: str) -> list[str]:
         If it is no formula.
     """
     try:
-        parsed = Formula(formula)
-        names = set(map(str, parsed.required_variables))
-        parsed._map(lambda part: names.update(*map(_inside_transforms, part)))
-        return sorted(names)
+        parts = [Formula(part) for part in formula.split("~") if part.strip()]
     except FormulaicError as error:
         raise RequestError(f"formula {shown(formula)}: {_first_line(error)}") from error
+    names: set[str] = set()
+    for part in parts:
+        if not isinstance(part, SimpleFormula):
+            raise RequestError(f"formula {shown(formula)}: a | has no meaning here")
+        names.update(map(str, part.required_variables), *map(_inside_transforms, part))
+    return sorted(names)
 
 
 def _inside_transforms(term: Term) -> set[str]:
@@ -70,7 +73,7 @@ def complete(data: pd.DataFrame, columns: Iterable[str]) -> tuple[pd.DataFrame, 
         raise RequestError(f"no column {absent[0]} in the data; there are {known}")
     gaps = data[columns].isna() | data[columns].isin([np.inf, -np.inf])
     without = gaps.any(axis=1)
-    reasons = gaps[without].apply(lambda row: f"no {', no '.join(row.index[row])}", axis=1)
+    reasons = [f"no {', no '.join(gaps.columns[row])}" for row in gaps[without].to_numpy()]
     if without.all():
         fullest = gaps.sum().idxmax() if len(data) else columns[0]
         raise RequestError(
