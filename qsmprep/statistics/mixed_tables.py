@@ -349,9 +349,9 @@ def facts(model: Mixed) -> dict[str, Fact]:
         "log_likelihood": fit.log_likelihood,
         "restricted": wishes.reml,
         "aic": 2 * coefficients - 2 * fit.log_likelihood,
-        "icc": random / (random + fit.sigma2),
-        "r2_fixed": fixed / total,
-        "r2_all": (fixed + random) / total,
+        "icc": float(random / (random + fit.sigma2)),
+        "r2_fixed": float(fixed / total),
+        "r2_all": float((fixed + random) / total),
         "sigma": float(np.sqrt(fit.sigma2)),
     }
 

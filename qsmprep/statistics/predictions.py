@@ -57,8 +57,7 @@ def prediction_rows(
     for key, name in [*((k, v) for k, v in given.items() if v), *(("at", name) for name in at)]:
         if name not in names:
             raise RequestError(f"{key}: {name} is not in the formula, which has {', '.join(names)}")
-    people = data.groupby(subject, observed=True)
-    fixed = {name: at.get(name, _typical(data[name], people[name])) for name in names}
+    fixed = {name: at.get(name, typical(data, name, subject)) for name in names}
     for name, value in at.items():
         if not is_numeric_dtype(data[name]) and value not in set(data[name]):
             raise RequestError(f"at: no row has {name} = {shown(value)}")
@@ -66,8 +65,8 @@ def prediction_rows(
             raise RequestError(f"at: {name} is a number, not {shown(value)}")
     grid = np.linspace(data[axis].min(), data[axis].max(), POINTS)
     rows = []
-    for panel, panel_value in _values(panels, data, people):
-        for line, line_value in _values(lines, data, people):
+    for panel, panel_value in _values(panels, data, subject):
+        for line, line_value in _values(lines, data, subject):
             values = fixed | ({panels: panel_value} if panels else {})
             values |= {lines: line_value} if lines else {}
             rows.append(pd.DataFrame({"panel": panel, "line": line, **values, axis: grid}))
@@ -78,22 +77,20 @@ def _category(column: pd.Series) -> bool:
     return is_bool_dtype(column) or not is_numeric_dtype(column)
 
 
-def _typical(column: pd.Series, people: object) -> object:
-    if _category(column):
-        return column.mode().iloc[0]
-    return people.mean().mean()  # type: ignore[attr-defined]
+def typical(data: pd.DataFrame, name: str, subject: str) -> object:
+    """Return the mean of a column over participants, or the most frequent text."""
+    people = data.groupby(subject, observed=True)[name]
+    return people.first().mode().iloc[0] if _category(data[name]) else people.mean().mean()
 
 
-def _values(name: str, data: pd.DataFrame, people: object) -> list[tuple[str, object]]:
+def _values(name: str, data: pd.DataFrame, subject: str) -> list[tuple[str, object]]:
     """Return the values that a column is shown at, named."""
     if not name:
         return [("", None)]
     column = data[name]
     if _category(column) or column.nunique() <= 2:
         return [(f"{name} {value}", value) for value in sorted(column.unique())]
-    means = people[name].mean()  # type: ignore[index]
+    means = data.groupby(subject, observed=True)[name].mean()
     middle, spread = means.mean(), means.std(ddof=1)
-    return [
-        (f"{name} {label} ({value:.4g})", value)
-        for label, value in (("+1 SD", middle + spread), ("mean", middle), ("-1 SD", middle - spread))
-    ]  # fmt: skip
+    ends = (("-1 SD", middle - spread), ("mean", middle), ("+1 SD", middle + spread))
+    return [(f"{name} {label} ({value:.4g})", value) for label, value in ends]
