@@ -141,7 +141,9 @@ def _places(
     for key, values in (("times", compared), ("decay_from", early)):
         for value in values:
             if value is not None and not points[0] <= value <= points[-1]:
-                raise RequestError(f"{key}: {value} is outside the data, {points[0]} to {points[-1]}")
+                raise RequestError(
+                    f"{key}: {value} is outside the data, {points[0]} to {points[-1]}"
+                )
     return (
         curve.grid(everywhere),
         curve.gaps(np.unique(np.asarray(compared, float))),

@@ -315,7 +315,11 @@ def compare(
     """
     estimate = contrasts @ fit.beta
     error = np.sqrt(np.einsum("cp,pq,cq->c", contrasts, fit.covariance, contrasts))
-    free = degrees_of_freedom(fit, contrasts) if df == "satterthwaite" else np.full(len(error), np.inf)
+    free = (
+        degrees_of_freedom(fit, contrasts)
+        if df == "satterthwaite"
+        else np.full(len(error), np.inf)
+    )
     statistic = estimate / error
     reach = stats.t.ppf(0.5 + confidence / 2, free) * error
     return pd.DataFrame({
@@ -371,6 +375,8 @@ def bootstrap(
             continue
         turned = contrasts @ sums.to_beta
         estimates.append(contrasts @ sums.shift + turned @ value.beta)
-        errors.append(np.sqrt(value.sigma2 * np.einsum("cp,pq,cq->c", turned, value.inverse, turned)))
+        errors.append(
+            np.sqrt(value.sigma2 * np.einsum("cp,pq,cq->c", turned, value.inverse, turned))
+        )
     width = len(contrasts)
     return np.reshape(estimates, (-1, width)), np.reshape(errors, (-1, width))

@@ -132,7 +132,7 @@ def fit_formula(data: pd.DataFrame, formula: str, random: str, wishes: Wishes) -
     if len(kept) < z.shape[1]:
         notes.append(
             f"Too few rows per {wishes.subject} for random effects of "
-            f"{', '.join(map(str, z.columns[len(kept):]))}: left out."
+            f"{', '.join(map(str, z.columns[len(kept) :]))}: left out."
         )
     z = z.iloc[:, kept]
     sums = products(x.to_numpy(float), y, z.to_numpy(float), subjects, units)

@@ -97,5 +97,7 @@ def bin_times(times: np.ndarray, bins: int | Sequence[float]) -> np.ndarray:
         place = np.argmin(abs(times[:, None] - centres), axis=1)
     binned = centres[place]
     if len(np.unique(binned)) < 2:
-        raise RequestError(f"bins: all {len(times)} rows are in one bin; there is no growth to see")
+        raise RequestError(
+            f"bins: all {len(times)} rows are in one bin; there is no growth to see"
+        )
     return binned
