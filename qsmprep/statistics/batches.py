@@ -12,7 +12,7 @@ from qsmprep.errors import RequestError
 from qsmprep.statistics.coding import Coding, learn
 
 FEWEST = 3
-"""Participants below which a batch is refused; a feature with fewer values in a batch is missing."""
+"""Participants below which a batch is refused; values of it below which a feature is missing."""
 
 FEW = 10
 """Participants below which a batch is warned of."""

@@ -1,1 +1,5 @@
-"""Simulated cohorts: tables of participants whose truth is known, a topic per module."""
+"""
+Cohorts with known truth, as tables: what the participant level would have left of a study.
+
+Every generator takes a seed and returns tables; the same seed gives the same numbers.
+"""
