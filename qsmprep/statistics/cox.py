@@ -276,7 +276,9 @@ def _by_firth(x: Array, names: list[str], past: Histories, confidence: float) ->
     return _Numbers(fit.beta, fit.covariance, table, [])
 
 
-def _table(names: list[str], beta: Array, error: Array, z: Array, p: Array, low: Array, high: Array):
+def _table(
+    names: list[str], beta: Array, error: Array, z: Array, p: Array, low: Array, high: Array
+):
     """Return the table of estimates."""
     values = (names, beta, error, z, np.nan, p, low, high)
     table = pd.DataFrame(dict(zip(ESTIMATES, values, strict=True)))

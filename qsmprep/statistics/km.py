@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib.metadata import version
-from itertools import combinations
+from itertools import combinations, pairwise
 import warnings
 
 from lifelines import KaplanMeierFitter
@@ -81,8 +81,8 @@ def km(
        Assoc 1958;53:457-481. https://doi.org/10.1080/01621459.1958.10501452
     .. [2] Brookmeyer R, Crowley J. A confidence interval for the median survival time. Biometrics
        1982;38:29-41. https://doi.org/10.2307/2530286
-    .. [3] Yusuf S, Peto R, Lewis J, Collins R, Sleight P. Beta blockade during and after myocardial
-       infarction. Prog Cardiovasc Dis 1985;27:335-371.
+    .. [3] Yusuf S, Peto R, Lewis J, Collins R, Sleight P. Beta blockade during and after
+       myocardial infarction. Prog Cardiovasc Dis 1985;27:335-371.
        https://doi.org/10.1016/S0033-0620(85)80003-7
     """
     strata = columns(strata)
@@ -156,7 +156,7 @@ def _groups(
     # The name of the median is the same in all regions, unlike its value.
     shorn = ["median"] if split == "median" else [f"{cut:.4g}" for cut in cuts]
     names = [f"{by} ≤ {shorn[0]}"]
-    names += [f"{low} < {by} ≤ {high}" for low, high in zip(shorn, shorn[1:], strict=False)]
+    names += [f"{low} < {by} ≤ {high}" for low, high in pairwise(shorn)]
     names += [f"{by} > {shorn[-1]}"]
     if empty := [name for k, name in enumerate(names) if not (group == k).any()]:
         raise RequestError(f"split = {shown(split)}: no row has {empty[0]}")
@@ -227,7 +227,7 @@ def _even_times(last: float) -> Array:
 def _at_risk_table(
     past: Histories, group: Array, names: list[str], at: Array, fits: dict[str, KaplanMeierFitter]
 ) -> pd.DataFrame:
-    """Return who is under observation just before given times, and the proportion without event."""
+    """Return who is under observation just before given times, and survival then."""
     rows = []
     for k, name in enumerate(names):
         own = group == k
@@ -256,7 +256,7 @@ def _restricted_means(
     """
     Return the area under each curve up to a horizon.
 
-    The error is Greenwood's: lifelines gives the variance of a participant's time, not of its mean.
+    The error is Greenwood's: lifelines gives the variance of a single time, not of the mean.
     """
     rows = []
     for name, fit in fits.items():
