@@ -89,8 +89,9 @@ def fit(x: Array, histories: Histories, confidence: float) -> FirthFit:
         lost[term] = 2 * max(drop(0.0), 0)
         for side, sign in enumerate((-1, 1)):
             limits[side, term] = _crossing(drop, best[term], sign * error, width)
+    low, high = limits / scale
     return FirthFit(
-        best / scale, covariance / np.outer(scale, scale), *(limits / scale), lost,
+        best / scale, covariance / np.outer(scale, scale), low, high, lost,
         top + np.log(scale).sum(), converged,
     )  # fmt: skip
 
