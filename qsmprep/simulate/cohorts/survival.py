@@ -17,6 +17,7 @@ def time_to_impairment(
     hazard: float = 0.026,
     age: tuple[float, float] = (69.5, 8.1),
     women: float = 99 / 158,
+    chi: np.ndarray | None = None,
 ) -> pd.DataFrame:
     """
     Return when participants who were well at first became impaired, or were last seen.
@@ -39,6 +40,8 @@ def time_to_impairment(
         Mean and standard deviation, years.
     women
         Proportion.
+    chi : (n,) array
+        Susceptibility in standard deviations; drawn unless given, when it says how many there are.
 
     Returns
     -------
@@ -47,8 +50,10 @@ def time_to_impairment(
         ``chi`` (standardised), ``time_to_event`` (years), ``event`` (0, 1).
     """
     rng = np.random.default_rng(seed)
+    n = n if chi is None else len(chi)
     years = rng.normal(*age, n)
-    chi = rng.normal(size=n)
+    drawn = rng.normal(size=n)
+    chi = drawn if chi is None else chi
     rate = hazard * hazard_ratio**chi * 1.06 ** (years - age[0])
     impaired, last = rng.exponential(1 / rate), rng.uniform(1, LONGEST, n)
     sexes = np.where(np.arange(n) < round(women * n), "F", "M")
