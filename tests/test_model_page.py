@@ -1,6 +1,7 @@
-"""The page of a model: warnings first, the numbers of the tables as papers print them, all words."""
+"""The page of a model: warnings first, then the numbers of its tables as papers print them."""
 
 from dataclasses import replace
+from itertools import pairwise
 import json
 from pathlib import Path
 import re
@@ -110,7 +111,7 @@ def test_who_was_left_out_is_counted_by_reason_and_listed_in_a_file(made, page, 
     assert "No row of the data was left out." in nobody.section("Left out")
 
 
-def test_pictures_are_in_the_page_with_words_and_captions(made, page):
+def test_pictures_are_in_the_page_with_words_and_captions(page):
     assert len(page.images) == 3
     assert page.images[0]["alt"].startswith("Kaplan–Meier curves")
     assert "60 at the start" in page.images[0]["alt"]
@@ -201,7 +202,7 @@ def test_the_page_can_be_used_without_eyes_without_a_mouse_and_without_a_network
     assert all('tabindex="0"' in box and "aria-label=" in box for box in boxes)
     assert '<html lang="en">' in text
     levels = [level for level, _, _ in page.headings]
-    assert all(after - before <= 1 for before, after in zip(levels, levels[1:], strict=False))
+    assert all(after - before <= 1 for before, after in pairwise(levels))
 
 
 def test_text_of_the_data_is_escaped_wherever_it_comes_from(made, tmp_path):
@@ -224,7 +225,7 @@ def test_text_of_the_data_is_escaped_wherever_it_comes_from(made, tmp_path):
     Page(text)
 
 
-def test_the_page_of_the_group_lists_models_with_their_first_result(made, tmp_path):
+def test_the_page_of_the_group_lists_models_with_their_first_result(made):
     rows = models_section([made, replace(made, name="second", fits={"": fitted(3)})])
     assert [row["href"] for row in rows] == [
         "models/entorhinal-mci/index.html",

@@ -18,8 +18,7 @@ from qsmprep.reports.plots import DRAWINGS, draw, write_drawing
 from qsmprep.reports.plots.style import PALETTE, jitter
 from qsmprep.statistics.results import Drawing
 
-# Vienot, Brettel and Mollon, 1999, doi:10.1002/(SICI)1520-6378(199908)24:4<243::AID-COL5>3.0.CO;2-3,
-# in linear RGB.
+# In linear RGB; Viénot, Brettel and Mollon, 1999, Color Research and Application 24, 243 to 252.
 DEUTERANOPIA = np.array(
     [[0.29275, 0.70725, 0.0], [0.29275, 0.70725, 0.0], [-0.02234, 0.02234, 1.0]]
 )

@@ -1,4 +1,4 @@
-"""Tables of a model as its page shows them: numbers as papers print them, intervals in one cell."""
+"""Tables of a model as its page shows them: as papers print numbers, intervals in one cell."""
 
 from __future__ import annotations
 
@@ -154,8 +154,8 @@ def cell(value: object) -> str:
     if isinstance(value, Integral):
         return number(int(value), 0)
     if isinstance(value, Real):
-        whole = float(value).is_integer() and abs(value) < 1e6
-        return number(float(value), 0) if whole else figures(float(value))
+        real = float(value)
+        return number(real, 0) if real.is_integer() and abs(real) < 1e6 else figures(real)
     return str(value)
 
 

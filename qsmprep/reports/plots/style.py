@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 import math
 import textwrap
+from typing import Any
 
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 import numpy as np
 import pandas as pd
 
@@ -21,7 +22,7 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#3
 
 INK, SOFT, FAINT = "#222222", "#5A6470", "#D9DDE2"
 
-HOUSE = {
+HOUSE: dict[Any, Any] = {
     "axes.axisbelow": True,
     "axes.edgecolor": INK,
     "axes.formatter.useoffset": False,
@@ -54,7 +55,7 @@ class Look:
     """How one group is told from the others: by colour, by dashes and by marker."""
 
     colour: str
-    dash: str | tuple
+    dash: Any
     marker: str
 
 
@@ -110,7 +111,8 @@ def rows_of(
             rows[name] = data[name].astype(float) if name in data else np.nan
         except (TypeError, ValueError) as error:
             raise RequestError(f"figure {drawing.kind}: {name} is no number: {error}") from error
-    rows = rows[np.isfinite(rows[list(needed)]).all(axis=1)].reset_index(drop=True)
+    known = np.isfinite(rows[list(needed)].to_numpy()).all(axis=1)
+    rows = rows.loc[known].reset_index(drop=True)
     if rows.empty:
         raise RequestError(f"figure {drawing.kind}: there is nothing to draw, no row has "
                            f"{' and '.join(needed)}")  # fmt: skip
@@ -129,11 +131,17 @@ def _text(value: object) -> str:
 def order(drawing: Drawing, rows: pd.DataFrame, column: str) -> list[str]:
     """Return the names in a column: as its categories are ordered, else as they come."""
     there = list(dict.fromkeys(rows[column]))
-    values = drawing.data[column] if column in drawing.data else None
+    values = drawing.data.get(column)
     if values is not None and isinstance(values.dtype, pd.CategoricalDtype):
         known = [_text(name) for name in values.cat.categories]
         return sorted(there, key=lambda name: known.index(name) if name in known else -1)
     return there
+
+
+def parts(rows: pd.DataFrame, *columns: str) -> Iterator[tuple[list[str], pd.DataFrame]]:
+    """Yield the rows that share their text in some columns, with that text, as they come."""
+    for names, part in rows.groupby(list(columns), sort=False):
+        yield [str(name) for name in names], part
 
 
 def panels(
@@ -170,7 +178,7 @@ def name_axes(figure: Figure, axes: Iterable[Axes], x: str, y: str) -> None:
         figure.supylabel(wrapped(y, 50), fontsize=9)
 
 
-def legend(figure: Figure, handles: Sequence[Line2D], title: str = "") -> None:
+def legend(figure: Figure, handles: Sequence[Artist], title: str = "") -> None:
     """Put a legend above the panels, in as many columns as there is room for."""
     longest = max(len(str(handle.get_label())) for handle in handles)
     room = int(figure.get_figwidth() * 72 / (5.2 * longest + 34))
