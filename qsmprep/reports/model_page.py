@@ -13,6 +13,7 @@ import pandas as pd
 from qsmprep.reports.apa import p_value
 from qsmprep.reports.model_tables import (
     Shown,
+    all_terms,
     facts_of,
     family,
     headline,
@@ -116,7 +117,7 @@ def write_model_page(folder: str | Path, page: ModelPage) -> Path:
         unconverged=_unconverged(page.fits),
         facts=_facts(page),
         family=_or_none(family(page.estimates)),
-        estimates=shown(_all_terms(page.estimates), most=1000),
+        estimates=shown(all_terms(page.estimates), most=1000),
         fold=several and len(page.estimates) > _OPEN_ROWS,
         tables=_tables(page),
         fits=shown(facts_of(page.fits)) if several else None,
@@ -128,11 +129,6 @@ def write_model_page(folder: str | Path, page: ModelPage) -> Path:
         paragraphs=[part.strip() for part in re.split(r"\n\s*\n", page.methods) if part.strip()],
     )
     return write_page(html, Path(folder) / "index.html")
-
-
-def _all_terms(estimates: pd.DataFrame) -> pd.DataFrame:
-    """Return the estimates without what the table of the family has said."""
-    return estimates.drop(columns=["p_holm", "p_bh"], errors="ignore")
 
 
 def models_section(pages: Sequence[ModelPage]) -> list[dict[str, object]]:

@@ -91,7 +91,24 @@ def family(estimates: pd.DataFrame) -> pd.DataFrame:
     rows = estimates[estimates["p_holm"].notna()]
     last = [name for name in ("p_value", "p_holm", "p_bh") if name in rows]
     left_out = {"std_error", "statistic", "df", *last}
+    if _ratio(rows):
+        left_out |= {"estimate", "ci_low", "ci_high"}
     return rows[[name for name in rows if name not in left_out] + last]
+
+
+def all_terms(estimates: pd.DataFrame) -> pd.DataFrame:
+    """Return estimates as papers order them, without what the table of the family says."""
+    first = [REGION, "term", "estimate", "ci_low", "ci_high"]
+    last = ["std_error", "statistic", "df", "p_value"]
+    kept = estimates.drop(columns=["p_holm", "p_bh"], errors="ignore")
+    between = [name for name in kept if name not in {*first, *last}]
+    return kept[[name for name in (*first, *between, *last) if name in kept]]
+
+
+def _ratio(table: pd.DataFrame | pd.Series) -> str:
+    """Return the column with a ratio and its interval, empty where there is none."""
+    names = [str(name) for name in table.axes[-1]]
+    return next((n for n in names if n.endswith("_ratio") and f"{n}_low" in names), "")
 
 
 def headline(estimates: pd.DataFrame) -> str:
@@ -107,7 +124,7 @@ def headline(estimates: pd.DataFrame) -> str:
         clear = int((rows["p_holm"] < 0.05).sum())
         first = rows.sort_values("p_holm", kind="stable").iloc[0]
         return (
-            f"{clear} of {len(rows)} with p (Holm) < .05; surest: {first[REGION]}, "
+            f"{clear} of {len(rows)} tests with p (Holm) < .05; surest: {first[REGION]}, "
             f"{_sentence(first, 'p_holm', 'p (Holm)')}"
         )
     terms = estimates[~estimates["term"].astype(str).str.lower().str.contains("intercept")]
@@ -120,7 +137,7 @@ def headline(estimates: pd.DataFrame) -> str:
 
 def _sentence(row: pd.Series, column: str, name: str) -> str:
     # Readers know the ratio, not its logarithm.
-    ratio = next((n for n in row.index if str(n).endswith("_ratio") and f"{n}_low" in row), "")
+    ratio = _ratio(row)
     ends = (f"{ratio}_low", f"{ratio}_high") if ratio else ("ci_low", "ci_high")
     told = with_interval(*(float(row[n]) for n in (ratio or "estimate", *ends)))
     told = f"{ratio.replace('_', ' ')} {told}" if ratio else told
