@@ -1,8 +1,8 @@
-"""The group level: from the tables of the participants to one table and an index page."""
+"""The group level: from the tables of the participants to those of the cohort, and its page."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 import sys
 
@@ -11,8 +11,18 @@ from qsmprep.bids.status import StatusRow, read_status
 from qsmprep.errors import InputError, RequestError
 from qsmprep.files import replacing
 from qsmprep.group.cohort import gather, outlier_table
-from qsmprep.group.outputs import Identity, Outputs, find_outputs
-from qsmprep.group.tables import join_quality, join_regions
+from qsmprep.group.cohort_files import write_cohort_tables
+from qsmprep.group.cohort_table import (
+    CohortTable,
+    Members,
+    is_wanted,
+    read_members,
+    wanted,
+    with_values,
+)
+from qsmprep.group.outputs import Outputs
+from qsmprep.group.region_values import read_tables
+from qsmprep.group.tables import join_quality
 from qsmprep.reports.group import write_group_page
 
 _QUALITY = set(FILES.values())
@@ -24,21 +34,33 @@ def run_group(
     bids_dir: Path,
     participants: Sequence[str] = (),
     sessions: Sequence[str] = (),
+    sites: Mapping[str, Path] | None = None,
+    allow_protocols: bool = False,
+    harmonise: str | None = None,
+    models: Sequence[Path] = (),
     dry_run: bool = False,
 ) -> int:
     """
-    Join the tables of all participants in an output folder.
+    Join the tables of all participants in one or several output folders.
 
     Parameters
     ----------
     out_dir
         Output folder of the participant level.
     bids_dir
-        The dataset, whose ``participants.tsv`` names sites and groups; it need not be there.
+        The dataset, whose tables tell covariates; it need not be there.
     participants, sessions
         Labels, with or without ``sub-`` and ``ses-``; all where empty.
+    sites
+        Further output folders by their names.
+    allow_protocols
+        Whether results of several protocols may stand together.
+    harmonise
+        How differences between scanners are taken out, None for not at all.
+    models
+        Files that say what is fitted.
     dry_run
-        Whether to name the tables and write nothing.
+        Whether to say what would be done and write nothing.
 
     Returns
     -------
@@ -49,27 +71,28 @@ def run_group(
     ------
     RequestError
         If there are no results, or none of a participant or session.
+    InputError
+        If a table is not as it should be.
     """
-    wanted = [
-        {f"{prefix}{label.removeprefix(prefix)}" for label in labels}
-        for prefix, labels in (("sub-", participants), ("ses-", sessions))
-    ]
-    tables = [path for path in sorted(out_dir.glob("sub-*/**/anat/*_regions.tsv"))
-              if all(not labels or labels & set(path.parts) for labels in wanted)]  # fmt: skip
-    status = [row for row in read_status(out_dir) if _is_wanted(row.identity, wanted)]
-    found = find_outputs(out_dir)
-    outputs = {who: one for who, one in found.items() if _is_wanted(who, wanted)}
-    known = {name for who in found for name in who[:2]}
-    known |= {name for row in read_status(out_dir) for name in row.identity[:2]}
-    if unknown := sorted(set().union(*wanted) - known):
+    _check_models(models)
+    labels = wanted(participants, sessions)
+    members = read_members(out_dir, bids_dir, sites or {}, labels, allow_protocols)
+    told = [row for folder in _folders(out_dir, members) for row in read_status(folder)]
+    known = members.known | {name for row in told for name in row.identity[:2]}
+    if unknown := sorted(set().union(*labels) - known):
         raise RequestError(f"{out_dir}: holds no results of {', '.join(unknown)}; see status.tsv")
-    if not outputs:
+    if not members.outputs:
         raise RequestError(f"{out_dir}: holds no map and no table; run the participants first")
+    status = [row for row in told if is_wanted(row.identity, labels)]
     if dry_run:
-        print("\n".join(map(str, tables)))
+        _tell(out_dir, members, harmonise, models)
     else:
-        page = _write(out_dir, bids_dir, tables, outputs, status)
-        print(f"{len(tables)} table{'s' * (len(tables) != 1)} joined; report: {page}")
+        cohort = _write_tables(out_dir, members)
+        page = _write_page(out_dir, members, cohort, status)
+        if harmonise or models:
+            _analyse(out_dir, cohort, harmonise, models)
+        count = len(members.tables)
+        print(f"{count} table{'s' * (count != 1)} joined; report: {page}")
     without = [row for row in status if row.status != "done"]
     for row in without:
         name = "_".join(part for part in row.identity if part != "n/a")
@@ -77,31 +100,69 @@ def run_group(
     return 1 if without else 0
 
 
-def _is_wanted(identity: Identity, wanted: list[set[str]]) -> bool:
-    pairs = zip(identity[:2], wanted, strict=True)
-    return all(not labels or name in labels for name, labels in pairs)
+def _folders(out_dir: Path, members: Members) -> list[Path]:
+    return list(dict.fromkeys([out_dir, *(source.folder for source in members.sources)]))
 
 
-def _write(
-    out_dir: Path,
-    bids_dir: Path,
-    tables: list[Path],
-    outputs: dict[Identity, Outputs],
-    status: list[StatusRow],
+def _check_models(models: Sequence[Path]) -> None:
+    for path in models:
+        if not path.is_file():
+            raise RequestError(f"--model {path}: there is no such file; check it")
+
+
+def _tell(out_dir: Path, members: Members, harmonise: str | None, models: Sequence[Path]) -> None:
+    """Print what would be done, and what there is to know of it."""
+    print("\n".join(map(str, members.tables)))
+    people = members.acquisitions["participant_id"].nunique()
+    folders = ", ".join(f"{source.folder} ({source.name})" for source in members.sources)
+    print(
+        f"{len(members.tables)} tables of {len(members.outputs)} acquisitions of {people} "
+        f"participants in {folders} would be joined in {out_dir / 'group'}"
+    )
+    if harmonise:
+        print(f"would be harmonised by {harmonise}")
+    for path in models:
+        print(f"models of {path} would be fitted")
+    _warn(members.notes)
+
+
+def _write_tables(out_dir: Path, members: Members) -> CohortTable:
+    """Write the tables of the cohort, and return it."""
+    tables = read_tables(members.tables)
+    cohort = with_values(members, tables)
+    write_cohort_tables(out_dir / "group", cohort, members, tables)
+    _warn(cohort.notes)
+    return cohort
+
+
+def _warn(notes: Sequence[str]) -> None:
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
+
+
+def _write_page(
+    out_dir: Path, members: Members, table: CohortTable, status: list[StatusRow]
 ) -> Path:
-    """Write the joined tables and their page, and return where it lies."""
-    regions = join_regions(tables)
+    """Write the tables of quality and outliers and the page, and return where it lies."""
+    outputs = {one.identity: one for one in members.outputs.values()}
     quality = {who: _read(one) for who, one in outputs.items() if one.files.keys() & _QUALITY}
-    cohort = gather(out_dir, bids_dir, outputs, status, regions, quality)
+    people = members.covariates.participants
+    cohort = gather(out_dir, table, people, outputs, status, quality)
     joined = join_quality({outputs[who].stem: said for who, said in quality.items()})
-    for name, table in (
-        ("regions", regions),
-        ("qc", joined),
-        ("outliers", outlier_table(cohort)),
-    ):
+    for name, content in (("qc", joined), ("outliers", outlier_table(cohort))):
         with replacing(out_dir / f"group/{name}.tsv") as temporary:
-            table.to_csv(temporary, sep="\t", index=False, na_rep="n/a", lineterminator="\n")
+            content.to_csv(temporary, sep="\t", index=False, na_rep="n/a", lineterminator="\n")
     return write_group_page(out_dir, cohort)
+
+
+def _analyse(
+    out_dir: Path, cohort: CohortTable, harmonise: str | None, models: Sequence[Path]
+) -> None:
+    """Harmonise the values of a cohort, and fit models to them."""
+    what = f"--harmonise {harmonise}" if harmonise else f"--model {models[0]}"
+    raise RequestError(
+        f"{what}: not yet, {len(cohort.acquisitions)} acquisitions wait in {out_dir / 'group'}"
+    )
 
 
 def _read(outputs: Outputs) -> dict[str, dict]:
