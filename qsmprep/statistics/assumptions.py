@@ -45,7 +45,7 @@ def checks(fitted: Regression, factor: str = "") -> tuple[pd.DataFrame, list[str
     resid = fitted.result.resid.to_numpy()
     if fitted.result.ssr <= EXACT * fitted.result.centered_tss:
         return pd.DataFrame(columns=["check", "test", "statistic", "df", "p_value"]), []
-    rows = [_normality(resid)]
+    rows = [_normality(resid)] if len(resid) > 2 else []
     x = fitted.x.to_numpy(float)
     if x.shape[1] > 1 and (np.ptp(x, axis=0) == 0).any():
         lm, p, _, _ = het_breuschpagan(resid, x)
@@ -185,8 +185,8 @@ def _inflation_notes(fitted: Regression) -> list[str]:
     if vif.empty or vif.max() <= 10:
         return []
     return [
-        f"{vif.idxmax()} is nearly told by the other columns (variance inflation {vif.max():.3g}): "
-        "its estimate is uncertain."
+        f"{vif.idxmax()} is nearly told by the other columns (variance inflation "
+        f"{vif.max():.3g}): its estimate is uncertain."
     ]
 
 

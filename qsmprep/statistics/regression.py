@@ -161,7 +161,8 @@ def outcome_of(formula: str, data: pd.DataFrame) -> pd.Series:
     """Return the left-hand side of a formula as numbers."""
     left = formula.partition("~")[0].strip()
     try:
-        y = model_matrix(f"0 + {left}", data, na_action="raise", context={})
+        with np.errstate(all="ignore"):  # what a logarithm cannot take is named below
+            y = model_matrix(f"0 + {left}", data, na_action="ignore", context={})
     except (FormulaicError, ValueError, TypeError, KeyError, NameError) as error:
         fact = str(error).partition("\n")[0].rstrip(".")
         raise RequestError(f"outcome {shown(left)}: {fact}") from error

@@ -74,7 +74,7 @@ def roc(
         )
     auc, error = delong(positive, negative)
     thresholds = threshold_table(positive, negative)
-    best = thresholds.loc[thresholds["youden"].idxmax()]
+    best = thresholds.iloc[int(np.argmax(thresholds["youden"]))]
     notes = [] if auc >= 0.5 else [
         f"The area is below 0.5: lower {value} speaks for {order[1]}; turn levels round."
     ]  # fmt: skip
