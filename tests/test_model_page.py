@@ -92,19 +92,20 @@ def test_the_headline_is_the_surest_of_a_family_or_the_first_term():
     first = plain.assign(term=["Intercept", "age", "sex", "x"])
     assert headline(first).startswith("age: ")
     assert headline(first.iloc[:1]) == "no estimate"
-    both = pd.concat([plain.assign(region="a", p_holm=[0.2, *[np.nan] * 3]),
-                      plain.assign(region="b", p_holm=[0.04, *[np.nan] * 3])])  # fmt: skip
-    assert headline(both).startswith("1 of 2 tests with p (Holm) < .05; surest: b, ")
+    first = first.assign(p_holm=[0.01, 0.2, 0.01, 0.01])
+    both = pd.concat([first.assign(region="a"),
+                      first.assign(region="b", p_holm=[0.01, 0.04, 0.9, 0.9])])  # fmt: skip
+    assert headline(both).startswith("age: 1 of 2 regions with p (Holm) < .05; surest: b, ")
     assert headline(both).endswith("p (Holm) = .040")
 
 
 def test_further_tables_have_all_regions(page):
-    assert page.table("Proportional hazards") == [
+    assert page.table("Omnibus") == [
         ["Region", "Term", "Chi squared", "df", "p"],
         *[[region, *cells] for region in REGIONS
           for cells in (["scale(chi)", "0.412", "1", ".520"], ["global", "3.21", "4", "< .001"])],
     ]  # fmt: skip
-    assert "proportional_hazards.tsv" in page.links
+    assert "omnibus.tsv" in page.links
 
 
 def test_who_was_left_out_is_counted_by_reason_and_listed_in_a_file(made, page, tmp_path):

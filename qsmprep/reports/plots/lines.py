@@ -144,8 +144,13 @@ def scatter(drawing: Drawing) -> Figure:
         _line(grid[panel], part, styles[group])
     name_axes(figure, grid.values(), label(drawing, "x"), label(drawing, "y"))
     if len(styles) > 1:
-        legend(figure, [_key(name, look, bool(points.any())) for name, look in styles.items()],
-               label(drawing, "group", " ").strip())  # fmt: skip
+        handles = []
+        for name, look in styles.items():
+            own = points[rows["group"] == name]
+            key = _key(name, look, marked=bool(own.any()))
+            key.set_linestyle("" if own.all() else look.dash)
+            handles += [key] if name else []
+        legend(figure, handles, label(drawing, "group", " ").strip())
     counts = [
         " ".join(filter(None, [*names, f"{len(part)} points"]))
         for names, part in parts(rows[points], "panel", "group")
@@ -221,7 +226,7 @@ def _scatter(axes: Axes, part: pd.DataFrame, look: Look, many: bool) -> None:
 def _key(name: str, look: Look, marked: bool = False, solid: bool = False) -> Line2D:
     return Line2D(
         [], [], color=look.colour, linestyle="-" if solid else look.dash, markersize=5,
-        marker=look.marker if marked else None, label=wrapped(name, 48) or "–",
+        marker=look.marker if marked else None, label=wrapped(name, 48),
     )  # fmt: skip
 
 

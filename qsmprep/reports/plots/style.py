@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 import math
+import re
 import textwrap
 from typing import Any
 
@@ -47,6 +48,7 @@ MANY_POINTS = 3000
 
 _DASHES = ("-", (0, (5, 1.6)), (0, (5, 1.4, 1.2, 1.4)), (0, (1.3, 1.3)))
 _MARKERS = "osD^vPX"
+_MINUS = re.compile(r"(?<!\S)-(?=\d|\s)")  # before a number or between words, not in sub-01
 _COLUMNS = 5
 
 
@@ -124,8 +126,8 @@ def _text(value: object) -> str:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value)
+        value = int(value)
+    return _MINUS.sub("−", str(value))
 
 
 def order(drawing: Drawing, rows: pd.DataFrame, column: str) -> list[str]:
@@ -195,7 +197,7 @@ def wrapped(text: str, width: int) -> str:
 
 def label(drawing: Drawing, column: str, fallback: str = "") -> str:
     """Return what a column is called in the figure."""
-    return drawing.labels.get(column, fallback or column.replace("_", " "))
+    return _MINUS.sub("−", drawing.labels.get(column, fallback or column.replace("_", " ")))
 
 
 def jitter(count: int) -> np.ndarray:
