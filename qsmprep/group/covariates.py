@@ -80,6 +80,20 @@ def read_covariates(bids_dir: Path, folders: Sequence[Path]) -> Covariates:
     return Covariates(participants, sessions, phenotype, described, tuple(notes))
 
 
+def read_rows(path: Path) -> pd.DataFrame:
+    """
+    Return the rows of a table that a model names, read as all others are.
+
+    Raises
+    ------
+    InputError
+        If it is not there, or cannot be read as it is meant.
+    """
+    cells = [read_cells(path)]
+    table = join_cells(cells, text=WHO)
+    return _with_ids(cells, table) if WHO[0] in table else table
+
+
 def _read_participants(
     bids_dir: Path, folders: Sequence[Path], notes: list[str]
 ) -> tuple[pd.DataFrame, list[Path]]:

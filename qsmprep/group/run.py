@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 import sys
+from typing import TYPE_CHECKING
 
 from qsmprep.bids.quality import FILES, read_quality
 from qsmprep.bids.status import StatusRow, read_status
-from qsmprep.errors import InputError, RequestError
+from qsmprep.errors import InputError, QSMPrepError, RequestError
 from qsmprep.files import replacing
 from qsmprep.group.cohort import gather, outlier_table
 from qsmprep.group.cohort_files import write_cohort_tables
@@ -20,10 +21,14 @@ from qsmprep.group.cohort_table import (
     wanted,
     with_values,
 )
+from qsmprep.group.model_files import Plan, read_plan
 from qsmprep.group.outputs import Outputs
 from qsmprep.group.region_values import read_tables
 from qsmprep.group.tables import join_quality
 from qsmprep.reports.group import write_group_page
+
+if TYPE_CHECKING:  # only who fits models waits for their libraries
+    from qsmprep.group.models import Outcome
 
 _QUALITY = set(FILES.values())
 
@@ -74,7 +79,7 @@ def run_group(
     InputError
         If a table is not as it should be.
     """
-    _check_models(models)
+    plan = _plan(models, harmonise)
     labels = wanted(participants, sessions)
     members = read_members(out_dir, bids_dir, sites or {}, labels, allow_protocols)
     told = [row for folder in _folders(out_dir, members) for row in read_status(folder)]
@@ -84,33 +89,49 @@ def run_group(
     if not members.outputs:
         raise RequestError(f"{out_dir}: holds no map and no table; run the participants first")
     status = [row for row in told if is_wanted(row.identity, labels)]
+    unfinished = 0
     if dry_run:
-        _tell(out_dir, members, harmonise, models)
+        _tell(out_dir, members, plan)
     else:
-        cohort = _write_tables(out_dir, members)
-        page = _write_page(out_dir, members, cohort, status)
-        if harmonise or models:
-            _analyse(out_dir, cohort, harmonise, models)
-        count = len(members.tables)
-        print(f"{count} table{'s' * (count != 1)} joined; report: {page}")
+        unfinished = _write(out_dir, members, status, plan)
     without = [row for row in status if row.status != "done"]
     for row in without:
         name = "_".join(part for part in row.identity if part != "n/a")
         print(f"{name}: {row.status}: {row.reason}", file=sys.stderr)
-    return 1 if without else 0
+    return 1 if without or unfinished else 0
 
 
 def _folders(out_dir: Path, members: Members) -> list[Path]:
     return list(dict.fromkeys([out_dir, *(source.folder for source in members.sources)]))
 
 
-def _check_models(models: Sequence[Path]) -> None:
-    for path in models:
-        if not path.is_file():
-            raise RequestError(f"--model {path}: there is no such file; check it")
+def _plan(models: Sequence[Path], harmonise: str | None) -> Plan:
+    """Return what is to be computed; what is asked for in vain is refused before that."""
+    if not models:
+        return Plan(harmonise={"method": harmonise} if harmonise else {})
+    from qsmprep.statistics.kinds import KINDS
+
+    return read_plan(models, KINDS, harmonise or "")
 
 
-def _tell(out_dir: Path, members: Members, harmonise: str | None, models: Sequence[Path]) -> None:
+def _write(out_dir: Path, members: Members, status: list[StatusRow], plan: Plan) -> int:
+    """Write everything, and return how many models lack something."""
+    cohort = _write_tables(out_dir, members)
+    outcomes: list[Outcome] = []
+    trouble = None
+    try:
+        outcomes = _analyse(out_dir, cohort, plan)
+    except QSMPrepError as error:  # the page shall be there all the same
+        trouble = error
+    page = _write_page(out_dir, members, cohort, status, outcomes)
+    if trouble:
+        raise trouble
+    count = len(members.tables)
+    print(f"{count} table{'s' * (count != 1)} joined; report: {page}")
+    return sum(bool(outcome.failures) for outcome in outcomes)
+
+
+def _tell(out_dir: Path, members: Members, plan: Plan) -> None:
     """Print what would be done, and what there is to know of it."""
     print("\n".join(map(str, members.tables)))
     people = members.acquisitions["participant_id"].nunique()
@@ -119,10 +140,10 @@ def _tell(out_dir: Path, members: Members, harmonise: str | None, models: Sequen
         f"{len(members.tables)} tables of {len(members.outputs)} acquisitions of {people} "
         f"participants in {folders} would be joined in {out_dir / 'group'}"
     )
-    if harmonise:
-        print(f"would be harmonised by {harmonise}")
-    for path in models:
-        print(f"models of {path} would be fitted")
+    if plan.harmonise:
+        print(f"would be harmonised by {plan.harmonise.get('method')}")
+    for spec in plan.models:
+        print(f"model {spec.name} ({spec.kind}) of {spec.source} would be fitted")
     _warn(members.notes)
 
 
@@ -141,7 +162,11 @@ def _warn(notes: Sequence[str]) -> None:
 
 
 def _write_page(
-    out_dir: Path, members: Members, table: CohortTable, status: list[StatusRow]
+    out_dir: Path,
+    members: Members,
+    table: CohortTable,
+    status: list[StatusRow],
+    outcomes: Sequence[Outcome],
 ) -> Path:
     """Write the tables of quality and outliers and the page, and return where it lies."""
     outputs = {one.identity: one for one in members.outputs.values()}
@@ -152,17 +177,37 @@ def _write_page(
     for name, content in (("qc", joined), ("outliers", outlier_table(cohort))):
         with replacing(out_dir / f"group/{name}.tsv") as temporary:
             content.to_csv(temporary, sep="\t", index=False, na_rep="n/a", lineterminator="\n")
-    return write_group_page(out_dir, cohort)
+    return write_group_page(out_dir, cohort, _told(outcomes))
 
 
-def _analyse(
-    out_dir: Path, cohort: CohortTable, harmonise: str | None, models: Sequence[Path]
-) -> None:
+def _told(outcomes: Sequence[Outcome]) -> list[dict[str, object]]:
+    """Return what the page says of models; nothing is imported where there are none."""
+    if not outcomes:
+        return []
+    from qsmprep.reports.model_page import models_section
+
+    rows = models_section([outcome.page for outcome in outcomes if outcome.page])
+    failed = [
+        {"name": outcome.spec.name, "kind": outcome.spec.kind, "failures": outcome.failures}
+        for outcome in outcomes
+        if not outcome.page
+    ]
+    return [*rows, *failed]
+
+
+def _analyse(out_dir: Path, cohort: CohortTable, plan: Plan) -> list[Outcome]:
     """Harmonise the values of a cohort, and fit models to them."""
-    what = f"--harmonise {harmonise}" if harmonise else f"--model {models[0]}"
-    raise RequestError(
-        f"{what}: not yet, {len(cohort.acquisitions)} acquisitions wait in {out_dir / 'group'}"
-    )
+    harmonised = None
+    if plan.harmonise:
+        from qsmprep.group.harmonise import run_harmonise
+
+        harmonised = run_harmonise(cohort, plan.harmonise, out_dir)
+        _warn(harmonised.notes)
+    if not plan.models:
+        return []
+    from qsmprep.group.models import run_models
+
+    return run_models(plan.models, cohort, out_dir, harmonised)
 
 
 def _read(outputs: Outputs) -> dict[str, dict]:

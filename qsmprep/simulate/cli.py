@@ -128,7 +128,12 @@ def plan(arguments: argparse.Namespace) -> list[ParticipantSpec]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Write a dataset and the atlas that goes with it; return the exit status."""
-    arguments = parser().parse_args(argv)
+    given = list(sys.argv[1:] if argv is None else argv)
+    if given[:1] == ["cohort"]:
+        from qsmprep.simulate.cohorts.cli import main as simulate_cohort
+
+        return simulate_cohort(given[1:])
+    arguments = parser().parse_args(given)
     resolution = arguments.resolution or (1.0 if arguments.preset == "single" else 1.5)
     atlas = arguments.atlas or arguments.out / "derivatives" / "atlas-simulated"
     try:

@@ -113,13 +113,14 @@ def _maximise(x: Array, histories: Histories, start: Array, free) -> tuple[Array
     for _ in range(200):
         step = np.zeros_like(beta)
         step[free] = np.linalg.solve(information[np.ix_(free, free)], slope[free])
-        if not free or slope @ step < 1e-16:
+        # What is left to gain; rounding hides less where there are many events.
+        if not free or slope @ step < 1e-13 * max(1, abs(value)):
             return beta, value, True
         # One that leaps too far meets risk sets of one, without information.
         step /= max(1, np.abs(step).max() / 2)
         for _ in range(40):
             new = _penalised(x, histories, beta + step)
-            if new[0] >= value - 1e-12:
+            if new[0] >= value - 1e-12 * abs(value):
                 break
             step /= 2
         else:

@@ -174,7 +174,9 @@ def score_residuals(x: Array, histories: Histories, beta: Array, found: Shares) 
         step = np.column_stack([1 / found.total[own], mean / found.total[own][:, None]])
         passed = np.vstack([np.zeros((1, step.shape[1])), np.cumsum(step, axis=0)])
         # An event's own share of the l-th tied risk set is smaller by l/d.
-        lent = np.vstack([np.zeros((1, step.shape[1])), np.cumsum(fraction[:, None] * step, axis=0)])
+        lent = np.vstack(
+            [np.zeros((1, step.shape[1])), np.cumsum(fraction[:, None] * step, axis=0)]
+        )
         seen_mean = np.vstack([np.zeros((1, x.shape[1])), np.cumsum(mean, axis=0)])
         stop, event = histories.stop[rows], histories.event[rows]
         last = np.searchsorted(time, stop, side="right")

@@ -56,7 +56,9 @@ def prediction_rows(
     given = {"time": axis, "lines": lines, "panels": panels}
     for key, name in [*((k, v) for k, v in given.items() if v), *(("at", name) for name in at)]:
         if name not in names:
-            raise RequestError(f"{key}: {name} is not in the formula, which has {', '.join(names)}")
+            raise RequestError(
+                f"{key}: {name} is not in the formula, which has {', '.join(names)}"
+            )
     fixed = {name: at.get(name, typical(data, name, subject)) for name in names}
     for name, value in at.items():
         if not is_numeric_dtype(data[name]) and value not in set(data[name]):
