@@ -92,8 +92,9 @@ def _read_participants(
     cells = _known_ages([read_cells(path, needs=WHO[:1]) for path in paths], notes)
     _check_age_unit(paths)
     table = _with_ids(cells, join_cells(cells, text=WHO, numbers=["age"]))
-    # A participant of several sites may stand in the table of each, if these agree.
-    table = table.drop_duplicates(ignore_index=True)
+    if len(paths) > 1:
+        # A participant of several sites may stand in the table of each, if these agree.
+        table = table.drop_duplicates(ignore_index=True)
     _check_once(table, WHO[:1], paths)
     return table, paths
 
