@@ -165,7 +165,10 @@ def _check_once(table: pd.DataFrame, key: Sequence[str], paths: list[Path]) -> N
         path = paths[row] if len(paths) == len(table) else paths[-1]
         who = " ".join(map(str, table.loc[row, list(key)]))
         several = "; the tables of several folders differ on it" if len(paths) > 1 else ""
-        raise InputError(path, f"has several rows of {who}{several}", "keep one of them")
+        remedy = "keep one of them"
+        if len(key) == 1:
+            remedy += f", and write what differs between sessions into {who}_sessions.tsv"
+        raise InputError(path, f"has several rows of {who}{several}", remedy)
 
 
 def _check_phenotype(
