@@ -36,7 +36,8 @@ def biocard(seed: int) -> Cohort:
     rng = np.random.default_rng([seed, 1])
     visits = decline(seed, n=158, by_chi=-0.020, by_dvr=-0.01, by_both=-0.015)
     people = visits.drop_duplicates(ONE).reset_index(drop=True)
-    followed = time_to_impairment(seed + 1, people=people)
+    followed = time_to_impairment(seed + 1, chi=people["chi"].to_numpy())
+    followed[ONE] = people[ONE]
     z = people["chi"].to_numpy()
     chi = {
         "entorhinal": 2 + 6 * z,
