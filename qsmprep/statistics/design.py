@@ -49,7 +49,7 @@ def complete(data: pd.DataFrame, columns: Iterable[str]) -> tuple[pd.DataFrame, 
         raise RequestError(f"no column {absent[0]} in the data; there are {known}")
     gaps = data[columns].isna() | data[columns].isin([np.inf, -np.inf])
     without = gaps.any(axis=1)
-    reasons = gaps[without].apply(lambda row: f"no {', no '.join(row.index[row])}", axis=1)
+    reasons = [f"no {', no '.join(gaps.columns[row])}" for row in gaps[without].to_numpy()]
     if without.all():
         fullest = gaps.sum().idxmax() if len(data) else columns[0]
         raise RequestError(
