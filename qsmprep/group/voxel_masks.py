@@ -130,7 +130,7 @@ def _deep_grey(space: str, labels: Labels | None) -> tuple[np.ndarray, str]:
 def _grey_matter(space: str, header: Header, maps: Sequence[Path]) -> tuple[np.ndarray, str]:
     """Return the participants' mean probability of grey matter, or else the template's."""
     found = [sorted(path.parent.glob(f"*_space-{space}_label-GM_probseg.nii.gz")) for path in maps]
-    if not all(found):
+    if not found or not all(found):
         return _template_volume("gm", space, header), f"probability of grey matter of {space}"
     chosen = np.unique(np.linspace(0, len(found) - 1, MOST_MAPS).astype(int))
     total = np.zeros(header.shape[:3])

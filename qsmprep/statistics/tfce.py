@@ -92,12 +92,11 @@ def tfce(
     ----------
     Smith and Nichols (2009), NeuroImage 44:83, doi:10.1016/j.neuroimage.2008.03.061
     """
-    scores = np.ascontiguousarray(scores)
-    size = np.abs(scores) if two_sided else np.maximum(scores, 0)
-    order = np.argsort(size)[::-1]
+    scores = np.ascontiguousarray(scores if two_sided else np.maximum(scores, 0))
+    order = np.argsort(np.abs(scores))[::-1]
     enhanced = np.empty(scores.size)
     _enhance(scores, order, neighbours, float(extent), float(height), enhanced)
-    return np.copysign(enhanced, scores) if two_sided else enhanced
+    return np.copysign(enhanced, scores)
 
 
 @compiled
@@ -111,7 +110,7 @@ def _root(joined, voxel):
 
 @compiled
 def _enhance(scores, order, neighbours, extent, height, enhanced):
-    """Write the integral of every voxel in the order given; voxels of score <= 0 end it."""
+    """Write the integral of every voxel, given from the largest absolute score down."""
     n = scores.size
     lower = np.full(n, -1, dtype=np.int32)  # the voxel at which the cluster of one grows
     joined = np.full(n, -1, dtype=np.int32)  # ways to the lowest voxel of a cluster so far
