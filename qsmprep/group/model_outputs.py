@@ -37,9 +37,9 @@ def write_model(
     notes: Sequence[str],
     failures: Mapping[str, str],
     harmonised: str,
-) -> Path:
+) -> ModelPage:
     """
-    Write everything that is known of a fitted model, and return its page.
+    Write everything that is known of a fitted model, and return what its page shows.
 
     Parameters
     ----------
@@ -94,7 +94,8 @@ def write_model(
         versions=versions,
         files=tuple(sorted(str(path.relative_to(folder)) for path in folder.rglob("*.*"))),
     )
-    return write_model_page(folder, page)
+    write_model_page(folder, page)
+    return page
 
 
 def join_estimates(fits: Mapping[str, Fitted]) -> pd.DataFrame:

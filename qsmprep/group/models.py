@@ -7,17 +7,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 import shutil
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 import warnings
 
 import numpy as np
 import pandas as pd
 
 from qsmprep.errors import QSMPrepError, RequestError
-from qsmprep.group.frames import Values, frame_of, region_columns, regions_of
+from qsmprep.group.covariates import read_rows
+from qsmprep.group.frames import frame_of, region_columns, regions_of
 from qsmprep.group.model_files import ModelSpec
 from qsmprep.group.model_outputs import write_model
-from qsmprep.group.strict import read_table
+from qsmprep.reports.model_page import ModelPage
 from qsmprep.statistics.kinds import KINDS
 from qsmprep.statistics.results import Fitted
 
@@ -27,21 +28,15 @@ if TYPE_CHECKING:
 ALL_REGIONS = ("all",)
 
 
-@dataclass(frozen=True)
-class Harmonisation:
-    """
-    Values that were harmonised, as models take them.
+class Harmonised(Protocol):
+    """Values that were harmonised, as models take them."""
 
-    Parameters
-    ----------
-    values
-        Map, reference, atlas and statistic to a row per acquisition and a column per region.
-    method
-        What was done, in sentences with references.
-    """
+    @property
+    def method(self) -> str:
+        """What was done, in sentences with references."""
 
-    values: Values
-    method: str
+    def values(self, map: str, reference: str, atlas: str, statistic: str) -> pd.DataFrame:  # noqa: A002
+        """Return a row per acquisition and a column per region."""
 
 
 @dataclass(frozen=True)
@@ -58,20 +53,20 @@ class Outcome:
     failures
         Why a region, or under no name the model, could not be fitted.
     page
-        Its page; none where nothing was fitted.
+        What its page shows; none where nothing was fitted.
     """
 
     spec: ModelSpec
     fits: Mapping[str, Fitted]
     failures: Mapping[str, str]
-    page: Path | None = None
+    page: ModelPage | None = None
 
 
 def run_models(
     specs: Sequence[ModelSpec],
     cohort: CohortTable,
     out_dir: Path,
-    harmonisation: Harmonisation | None = None,
+    harmonised: Harmonised | None = None,
 ) -> list[Outcome]:
     """
     Fit models and write what they found; one that fails does not stop the others.
@@ -84,7 +79,7 @@ def run_models(
         The tables of the participants.
     out_dir
         Output folder; every model has a folder in its ``group/models``.
-    harmonisation
+    harmonised
         Harmonised values, where there are some.
     """
     outcomes = []
@@ -94,7 +89,7 @@ def run_models(
         shutil.rmtree(
             folder, ignore_errors=True
         )  # what an earlier call found is no answer to this
-        outcome = _run_model(spec, cohort, folder, harmonisation)
+        outcome = _run_model(spec, cohort, folder, harmonised)
         for region, reason in outcome.failures.items():
             whom = f"model {spec.name}" + (f", {region}" if region else "")
             print(f"{spec.source}: {whom}: {reason}", file=sys.stderr)
@@ -103,17 +98,17 @@ def run_models(
 
 
 def _run_model(
-    spec: ModelSpec, cohort: CohortTable, folder: Path, harmonisation: Harmonisation | None
+    spec: ModelSpec, cohort: CohortTable, folder: Path, harmonised: Harmonised | None
 ) -> Outcome:
     try:
-        values = harmonisation.values if harmonisation else None
-        frame, notes = frame_of(spec, cohort, values, read_table)
+        values = harmonised.values if harmonised else None
+        frame, notes = frame_of(spec, cohort, values, read_rows)
         fits, failures = fit_regions(spec, frame, KINDS[spec.kind][0])
     except QSMPrepError as error:
         return Outcome(spec, {}, {"": str(error)})
     if not fits:
         return Outcome(spec, {}, failures)
-    used = harmonisation if harmonisation and spec.measure.harmonised is not False else None
+    used = harmonised if harmonised and spec.measure.harmonised is not False else None
     method = used.method if used else ""
     page = write_model(folder, spec, fits, frame, cohort, notes, failures, method)
     return Outcome(spec, fits, failures, page)
@@ -164,9 +159,9 @@ def _fit(spec: ModelSpec, frame: pd.DataFrame, fit: Callable[..., Fitted]) -> Fi
         except (np.linalg.LinAlgError, ArithmeticError, ValueError) as error:
             said = " ".join(str(error).split()) or type(error).__name__
             raise RequestError(f"could not be fitted ({said}); look at its data") from error
-    said = dict.fromkeys(
+    notes = dict.fromkeys(
         f"While fitting: {' '.join(str(warning.message).split())}"
         for warning in caught
         if not issubclass(warning.category, DeprecationWarning | FutureWarning)
     )
-    return replace(fitted, notes=(*fitted.notes, *said))
+    return replace(fitted, notes=(*fitted.notes, *notes))
