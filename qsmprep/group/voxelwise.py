@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
+import json
 from pathlib import Path
 from typing import Any, Protocol
 
+from matplotlib.figure import Figure
 import nibabel as nb
 import numpy as np
 import pandas as pd
@@ -15,19 +17,26 @@ import pandas as pd
 from qsmprep import __version__
 from qsmprep.bids.headers import Header
 from qsmprep.errors import RequestError, shown
+from qsmprep.files import atomic_write_text
 from qsmprep.group.voxel_maps import read_masked, references_of, same_grid, write_map
 from qsmprep.group.voxel_masks import Labels, find_labels, find_mask, region_at, template_t1w
 from qsmprep.reports.figures import save_figure
 from qsmprep.reports.plots_voxelwise import mean_montage, result_montage
-from qsmprep.statistics.results import Drawing, Fitted
+from qsmprep.statistics.results import Fitted
 from qsmprep.statistics.voxel_keys import VoxelwiseKeys
 from qsmprep.statistics.voxel_terms import rows_for, tested_term
 from qsmprep.statistics.voxelwise import Voxelwise, voxelwise
 
 PACKAGES = ("numpy", "scipy", "numba", "nibabel", "nilearn", "formulaic")
 
-PICTURE = "voxelwise"
-"""Kind of the drawings: they are drawn already, as `figures/NAME.svg` and `.png`."""
+_WORDS = {
+    "voxel": "family-wise by the largest t",
+    "cluster-size": "family-wise by size of clusters",
+    "cluster-mass": "family-wise by mass of clusters",
+    "tfce": "family-wise by TFCE",
+    "fdr": "false discovery rate",
+}
+"""What each inference controls, for titles."""
 
 
 class Cohort(Protocol):
@@ -75,6 +84,9 @@ def run_voxelwise(
     """
     Fit a voxelwise model, write its maps and figures, and return the rest.
 
+    Figures are drawn from volumes, so that they are written here, in ``figures``, and not left to
+    who writes the page.
+
     Parameters
     ----------
     cohort_table
@@ -108,10 +120,10 @@ def run_voxelwise(
         formula=chosen.formula, test=chosen.test, settings=chosen.settings(nprocs),
         exchangeability=chosen.exchangeability, coverage=chosen.coverage, alpha=chosen.alpha,
     )  # fmt: skip
-    about = _about(chosen, result, ground)
-    _write_maps(out_dir_of_model, result, ground, about)
-    drawings = _draw(out_dir_of_model / "figures", result, ground, chosen)
-    return _with_words(result, ground, chosen, excluded, drawings)
+    result = replace(result, fitted=_with_words(result, ground, chosen))
+    _write_maps(out_dir_of_model, result, ground, _about(chosen, result, ground))
+    _draw(out_dir_of_model / "figures", result, ground, chosen)
+    return replace(result.fitted, excluded=pd.concat([excluded, result.fitted.excluded]))
 
 
 def _read_keys(keys: Mapping[str, Any]) -> VoxelwiseKeys:
@@ -191,49 +203,51 @@ def _write_maps(
     write_map(folder / "mask.nii.gz", tested, result.mask, affine, {**told, **about})
 
 
-def _draw(
-    folder: Path, result: Voxelwise, ground: _Ground, keys: VoxelwiseKeys
-) -> dict[str, Drawing]:
-    """Draw a montage per inference and one of the means, and return what they show."""
+def _draw(folder: Path, result: Voxelwise, ground: _Ground, keys: VoxelwiseKeys) -> None:
+    """Draw a montage per inference and one of the means, each with its table."""
     affine = ground.header.affine
     grid = nb.affines.voxel_sizes(affine), nb.aff2axcodes(affine)
     volumes = {name: _volume(one.values, result.mask) for name, one in result.maps.items()}
     t1w = template_t1w(ground.space, ground.header)
     below = np.abs(volumes["mean"]) if t1w is None else t1w
-    term, clusters = result.fitted.estimates["term"].iloc[0], _named(result, ground)
-    drawings = {}
-    inferences = [name.removeprefix("logp-") for name in volumes if name.startswith("logp-")]
-    for name in [*inferences, "fdr"]:
-        if name == "fdr":
-            significant, what = volumes["q-fdr"] <= keys.alpha, f"q ≤ {keys.alpha:g} (FDR)"
-        else:
-            significant = volumes[f"logp-{name}"] >= -np.log10(keys.alpha) - 1e-9
-            what = f"p ≤ {keys.alpha:g} (FWE, {name})"
+    fitted = result.fitted
+    term = fitted.estimates["term"].iloc[0]
+    shown = {
+        name.removeprefix("logp-"): (volume >= -np.log10(keys.alpha) - 1e-9, f"{name}.nii.gz")
+        for name, volume in volumes.items()
+        if name.startswith("logp-")
+    }
+    shown["fdr"] = volumes["q-fdr"] <= keys.alpha, "q-fdr.nii.gz"
+    for name, (significant, source) in shown.items():
+        what = f"{'q' if name == 'fdr' else 'corrected p'} ≤ {keys.alpha:g}, {_WORDS[name]}"
         figure = result_montage(
             below, result.mask, volumes["t"], significant & result.mask, *grid,
             title=f"{term}: {what}", label="t",
         )  # fmt: skip
-        source = f"t.nii.gz where {'q-fdr' if name == 'fdr' else f'logp-{name}'}.nii.gz passes"
-        rows = clusters[clusters["inference"] == name]
-        drawings[f"montage-{name}"] = _saved(
-            folder, f"montage-{name}", figure, rows, f"{term}, {what}: {source}."
-        )
+        table = fitted.tables["clusters"]
+        caption = f"t of {term} where {what}; the volumes are t.nii.gz and {source}."
+        _save(folder, f"montage-{name}", figure, table[table["inference"] == name], caption)
     of_groups = {n.removeprefix("mean-"): v for n, v in volumes.items() if n.startswith("mean-")}
-    means = of_groups or {"mean": volumes["mean"]}
-    last = volumes["difference"] if "difference" in volumes else volumes["effect"]
+    last = "difference" if "difference" in volumes else "effect"
     figure = mean_montage(
-        below, result.mask, means, last, *grid,
+        below, result.mask, of_groups or {"mean": volumes["mean"]}, volumes[last], *grid,
         title="Mean susceptibility, not adjusted, and "
-        + ("difference" if "difference" in volumes else f"effect of {term}"),
+        + ("difference" if last == "difference" else f"effect of {term}"),
     )  # fmt: skip
-    drawings["means"] = _saved(folder, "means", figure, _means(result), str(figure.get_label()))
-    return drawings
+    means = _means(result)
+    caption = f"Means over {fitted.facts['n']} maps; the volumes are {', '.join(means['map'])}."
+    _save(folder, "means", figure, means, caption)
 
 
-def _saved(folder: Path, name: str, figure, data: pd.DataFrame, caption: str) -> Drawing:
+def _save(folder: Path, name: str, figure: Figure, table: pd.DataFrame, caption: str) -> None:
+    """Write a figure as PNG and SVG, its table, and what it shows in words."""
     for kind in ("png", "svg"):
         save_figure(figure, folder / f"{name}.{kind}")
-    return Drawing(PICTURE, data, caption)
+    text = table.to_csv(sep="\t", index=False, na_rep="n/a", lineterminator="\n")
+    atomic_write_text(folder / f"{name}.tsv", text)
+    about = {"Kind": "volume", "Caption": caption, "AlternativeText": str(figure.get_label())}
+    text = json.dumps(about, indent=2, ensure_ascii=False)
+    atomic_write_text(folder / f"{name}.json", text + "\n")
 
 
 def _means(result: Voxelwise) -> pd.DataFrame:
@@ -253,20 +267,13 @@ def _volume(values, mask):
     return volume
 
 
-def _named(result: Voxelwise, ground: _Ground) -> pd.DataFrame:
-    return _with_regions(result.fitted.tables["clusters"], ground)
-
-
 def _with_regions(table: pd.DataFrame, ground: _Ground) -> pd.DataFrame:
     places = table[["x", "y", "z"]].to_numpy(float)
     regions = [region_at(ground.labels, ground.header.affine, place) for place in places]
     return table.assign(region=[region or "n/a" for region in regions])
 
 
-def _with_words(
-    result: Voxelwise, ground: _Ground, keys: VoxelwiseKeys, excluded: pd.DataFrame,
-    drawings: dict[str, Drawing],
-) -> Fitted:  # fmt: skip
+def _with_words(result: Voxelwise, ground: _Ground, keys: VoxelwiseKeys) -> Fitted:
     """Return tables with regions, and what a reader must know of maps and mask."""
     fitted = result.fitted
     smoothing = (
@@ -275,16 +282,14 @@ def _with_words(
         if keys.smoothing
         else "Maps were not smoothed."
     )
+    note = (
+        "Harmonisation concerns tables, not maps; let the formula name site or scanner where "
+        "there are several."
+    )
     return replace(
         fitted,
         estimates=_with_regions(fitted.estimates, ground),
         method=f"{fitted.method} The mask was {ground.mask_source}. {smoothing}",
-        tables={"clusters": _named(result, ground)},
-        notes=(
-            *fitted.notes,
-            "Harmonisation concerns tables, not maps; let the formula name site or scanner where "
-            "there are several.",
-        ),
-        excluded=pd.concat([excluded, fitted.excluded]),
-        drawings=drawings,
+        tables={name: _with_regions(table, ground) for name, table in fitted.tables.items()},
+        notes=(*fitted.notes, note),
     )
