@@ -331,7 +331,7 @@ def test_files_in_are_maps_tables_and_figures_out(study, cohort, tmp_path):
     for name in ("montage-tfce", "montage-voxel", "montage-fdr", "means"):
         endings = {path.suffix for path in (tmp_path / "figures").glob(f"{name}.*")}
         assert endings == {".png", ".svg", ".tsv", ".json"}
-    assert list(fitted.tables["clusters"])[-1] == "region"
+    assert list(fitted.tables["clusters"])[-1] == "peak_region"
 
 
 def test_two_maps_of_one_person_are_no_two_people(study, cohort, tmp_path):

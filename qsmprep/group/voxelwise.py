@@ -24,6 +24,7 @@ from qsmprep.reports.figures import save_figure
 from qsmprep.reports.plots_voxelwise import mean_montage, result_montage
 from qsmprep.statistics.results import Fitted
 from qsmprep.statistics.voxel_keys import VoxelwiseKeys
+from qsmprep.statistics.voxel_tables import PLACE
 from qsmprep.statistics.voxel_terms import rows_for, tested_term
 from qsmprep.statistics.voxelwise import Voxelwise, voxelwise
 
@@ -40,9 +41,11 @@ _WORDS = {
 
 
 class Cohort(Protocol):
-    """What a voxelwise model needs of the cohort table: the reference of its maps."""
+    """What a voxelwise model needs of the cohort table."""
 
-    reference: str
+    @property
+    def reference(self) -> str:
+        """Region that is zero in the maps."""
 
 
 @dataclass(frozen=True)
@@ -268,9 +271,9 @@ def _volume(values, mask):
 
 
 def _with_regions(table: pd.DataFrame, ground: _Ground) -> pd.DataFrame:
-    places = table[["x", "y", "z"]].to_numpy(float)
+    places = table[list(PLACE)].to_numpy(float)
     regions = [region_at(ground.labels, ground.header.affine, place) for place in places]
-    return table.assign(region=[region or "n/a" for region in regions])
+    return table.assign(peak_region=[region or "n/a" for region in regions])
 
 
 def _with_words(result: Voxelwise, ground: _Ground, keys: VoxelwiseKeys) -> Fitted:

@@ -12,9 +12,13 @@ from qsmprep.statistics.tfce import clusters
 from qsmprep.statistics.voxel_fits import VoxelFit
 
 CLUSTERS = (
-    "inference", "sign", "voxels", "size_mm3", "x", "y", "z", "t", "effect_ppb", "p_fwe", "q_fdr",
+    "inference", "sign", "voxels", "size_mm3", "x_mm", "y_mm", "z_mm", "t", "effect_ppb", "p_fwe",
+    "q_fdr",
 )  # fmt: skip
-"""Columns of the table of clusters; x, y and z are those of the peak, mm, RAS+."""
+"""Columns of the table of clusters."""
+
+PLACE = ("x_mm", "y_mm", "z_mm")
+"""Columns of where a peak lies, RAS+."""
 
 
 def cluster_table(
@@ -51,7 +55,7 @@ def cluster_table(
                 "sign": "positive" if fit.t[peak] > 0 else "negative",
                 "voxels": int(count),
                 "size_mm3": count * size,
-                **dict(zip("xyz", _place(peak, mask, affine), strict=True)),
+                **dict(zip(PLACE, _place(peak, mask, affine), strict=True)),
                 "t": fit.t[peak],
                 "effect_ppb": fit.effect[peak],
                 "p_fwe": p[voxels].min(),
@@ -66,7 +70,7 @@ def peak_table(
     term: str, fit: VoxelFit, inference: Inference, q, mask, affine, two_sided: bool
 ) -> pd.DataFrame:
     """
-    Return estimates at the highest voxel and, in a two-sided test, at the lowest.
+    Return estimates at the highest voxel and, in a two-sided test, at the lowest, clearest first.
 
     p_value is corrected for all voxels, by the last inference there is; confidence intervals are
     those of the voxel alone.
@@ -75,6 +79,7 @@ def peak_table(
     peaks = {"highest": int(np.argmax(fit.t))}
     if two_sided:
         peaks["lowest"] = int(np.argmin(fit.t))
+    peaks = dict(sorted(peaks.items(), key=lambda peak: -abs(fit.t[peak[1]])))
     rows = []
     for name, voxel in peaks.items():
         half = stats.t.ppf(0.975, fit.df[voxel]) * fit.std_error[voxel]
@@ -86,7 +91,7 @@ def peak_table(
         rows.append({
             **dict(zip(ESTIMATES, values, strict=True)),
             "voxel": name,
-            **dict(zip("xyz", _place(voxel, mask, affine), strict=True)),
+            **dict(zip(PLACE, _place(voxel, mask, affine), strict=True)),
             **{f"p_{key.replace('-', '_')}": p[voxel] for key, p in inference.p.items()},
             "q_fdr": q[voxel],
         })  # fmt: skip
