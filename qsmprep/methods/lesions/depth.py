@@ -58,7 +58,7 @@ def depth_of(lesion, geometry: Geometry):
     ).reshape(wide.shape)
     # Thin parts may lie below the level, and corners between parts above it.
     depth = np.where((blurred > level) == wide, distance, 0)
-    depth = np.where(wide, depth, -np.maximum(depth, LEAST))
+    depth = np.where(wide, 1, -1) * np.maximum(depth, LEAST)
     return depth[PAD:-PAD, PAD:-PAD, PAD:-PAD]
 
 

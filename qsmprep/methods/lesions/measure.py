@@ -10,6 +10,7 @@ from scipy import ndimage
 
 from qsmprep.geometry import Geometry
 from qsmprep.methods.lesions.depth import depth_of
+from qsmprep.methods.lesions.noise import Covariance, covariance_of
 from qsmprep.methods.lesions.profile import (
     SUSCEPTIBILITY,
     ProfileBin,
@@ -104,7 +105,8 @@ class LesionRow:
     white_side
         ``same``, ``contralateral``, or nothing.
     difference, difference_sem
-        Mean of the lesion minus that of the white matter, and its standard error, ppm.
+        Mean of the lesion minus that of the white matter, and its standard error where voxels vary
+        together as those of this white matter do, ppm.
     r2star, white_r2star
         Mean R2* of both, 1/s.
     vein_fraction
@@ -221,6 +223,7 @@ def _measure(
     if maps.r2star is not None:
         rows = regional_statistics(maps.r2star, samples, voxel_volume=volume)
         r2star = [row.mean for row in rows]
+    covariance = _covariance(beside.voxels, maps)
     depth = depth_of(lesion, maps.geometry)
     rim = rim_of(
         maps.chi[box],
@@ -231,6 +234,7 @@ def _measure(
         quantity=maps.quantity,
         white_mean=around.mean,
         white_std=around.std if np.isfinite(around.std) else 0.0,
+        covariance=covariance,
     )
     outside = maps.white[box] & seen & (labels[box] == 0)
     profile = radial_profile(
@@ -245,7 +249,7 @@ def _measure(
         around,
         beside.side,
         chi.mean - around.mean,
-        float(np.hypot(chi.sem, around.sem)),
+        _error(covariance, inside, beside.voxels, labels.shape),
         r2star[0],
         r2star[1],
         veins.fraction,
@@ -269,6 +273,33 @@ def _flat(part, box, shape):
     """Return where the voxels of a box are in the flattened volume."""
     corner = [side.start for side in box]
     return np.ravel_multi_index(tuple((np.argwhere(part) + corner).T), shape)
+
+
+def _covariance(voxels, maps: LesionMaps) -> Covariance | None:
+    """Return how white matter varies, worked out in the box that holds it."""
+    white, box = _unravelled(voxels, maps.chi.shape)
+    return covariance_of(maps.chi[box], white, maps.geometry)
+
+
+def _error(covariance: Covariance | None, inside, voxels, shape) -> float:
+    """Return the standard error of the difference of two means, as if they were far apart."""
+    if covariance is None or not inside.any():
+        return np.nan
+    white, _ = _unravelled(voxels, shape)
+    return float(
+        np.hypot(*(covariance.error_of(part / np.count_nonzero(part)) for part in (inside, white)))
+    )
+
+
+def _unravelled(voxels, shape):
+    """Return the mask of flat indices in the smallest box that holds them, and the box."""
+    if voxels.size == 0:
+        return np.zeros((1, 1, 1), dtype=bool), (slice(0, 1),) * 3
+    at = np.stack(np.unravel_index(voxels, shape))
+    low, high = at.min(axis=1), at.max(axis=1) + 1
+    mask = np.zeros(high - low, dtype=bool)
+    mask[tuple(at - low[:, None])] = True
+    return mask, tuple(slice(a, b) for a, b in zip(low, high, strict=True))
 
 
 def _counts(lesion, brain, seen, n_vessel: int) -> Counts:

@@ -10,6 +10,7 @@ from scipy import stats
 
 from qsmprep.errors import ProtocolError, RequestError
 from qsmprep.geometry import Geometry
+from qsmprep.methods.lesions.noise import Covariance
 
 SUSCEPTIBILITY = "susceptibility"
 """The only quantity that tells a rim from a solid lesion."""
@@ -40,10 +41,10 @@ class RimRules:
         How far the profile goes on outside the lesion, mm.
     sigmas
         Standard deviations of the core that the rim of a direction must exceed it by.
+    contrast
+        Least difference of rim and core, in a direction and of all, ppm.
     completeness
         Least part of the directions with a rim, of a lesion that appears as a shell.
-    contrast
-        Least difference of rim and core of such a lesion, ppm.
     confidence
         Of the interval of the difference of rim and core.
     """
@@ -54,8 +55,8 @@ class RimRules:
     bin_width: float = 1.0
     outside: float = 4.0
     sigmas: float = 1.0
-    completeness: float = 0.5
     contrast: float = 0.005
+    completeness: float = 0.5
     confidence: float = 0.95
 
     def __post_init__(self):
@@ -121,7 +122,7 @@ class Rim:
         Number of those directions, at most 26.
     shell_score
         1 - core / rim, both against normal-appearing white matter: 0 for a solid lesion, 1 for an
-        empty shell. NaN where the rim is not above that white matter.
+        empty shell. NaN where the rim is not above that white matter by `contrast`.
     appearance
         ``shell``, ``solid``, or nothing.
     flag
@@ -207,15 +208,15 @@ def rim_of(
     quantity: str,
     white_mean: float = np.nan,
     white_std: float = 0.0,
+    covariance: Covariance | None = None,
 ) -> Rim:
     """
     Return how the rim of a lesion differs from its core.
 
-    The interval is that of the jackknife that leaves out the voxels of one direction from the
-    middle after another (Busing et al., 1999, doi:10.1023/A:1008800423698), with Student's
-    quantile: voxels side by side are not independent, directions nearly so. A lesion appears as
-    a shell if the difference and its interval lie above 0, the difference is at least
-    `contrast`, and the rim is complete enough; otherwise as solid.
+    The interval is that of a normal distribution whose variance is that of the difference of two
+    means in tissue that varies as the white matter around the lesion does: neighbouring voxels
+    are not independent. A lesion appears as a shell if the interval lies above 0, the difference
+    is at least `contrast`, and the rim is complete enough; otherwise as solid.
 
     Parameters
     ----------
@@ -236,6 +237,8 @@ def rim_of(
     white_std
         Its standard deviation, ppm: where that of the core is less, it decides on completeness,
         because regularised maps have cores without any noise.
+    covariance : Covariance, or None
+        How its voxels vary together. Without it there are neither interval nor appearance.
 
     Returns
     -------
@@ -253,28 +256,35 @@ def rim_of(
     if min(n_rim, n_core) < rules.minimum_voxels:
         return Rim(n_rim, n_core, flag="too small for a rim")
     values = [chi[part].astype(np.float64) for part in (rim, core)]
-    means = [float(part.mean()) for part in values]
+    rim_mean, core_mean = (float(part.mean()) for part in values)
     middle = np.argwhere(inside).mean(axis=0)
     sectors = [_directions(part, middle, geometry) for part in (rim, core)]
-    difference, low, high = _jackknife(values, sectors, rules.confidence)
+    difference = rim_mean - core_mean
+    reach = np.nan
+    if covariance is not None:
+        error = covariance.error_of(rim / n_rim - core / n_core)
+        reach = float(stats.norm.ppf(0.5 + rules.confidence / 2) * error)
     spread = TO_DEVIATION * np.median(np.abs(values[1] - np.median(values[1])))
-    least = means[1] + rules.sigmas * max(spread, white_std)
+    least = core_mean + max(rules.sigmas * max(spread, white_std), rules.contrast)
     found = np.unique(sectors[0])
     exceeds = [values[0][sectors[0] == sector].mean() > least for sector in found]
     completeness = float(np.mean(exceeds))
-    above = means[0] - white_mean
-    shell = low > 0 and difference >= rules.contrast and completeness >= rules.completeness
+    above = rim_mean - white_mean
+    shell = (
+        difference > reach and difference >= rules.contrast and completeness >= rules.completeness
+    )
     return Rim(
         n_rim,
         n_core,
-        *means,
+        rim_mean,
+        core_mean,
         difference,
-        low,
-        high,
+        difference - reach,
+        difference + reach,
         completeness,
         found.size,
-        1 - (means[1] - white_mean) / above if above > 0 else np.nan,
-        "shell" if shell else "solid",
+        1 - (core_mean - white_mean) / above if above >= rules.contrast else np.nan,
+        "" if covariance is None else "shell" if shell else "solid",
     )
 
 
@@ -283,27 +293,3 @@ def _directions(part, middle, geometry: Geometry):
     way = (np.argwhere(part) - middle) * np.asarray(geometry.voxel_size)
     unit = DIRECTIONS / np.linalg.norm(DIRECTIONS, axis=1, keepdims=True)
     return np.argmax(way @ unit.T, axis=1)
-
-
-def _jackknife(values, sectors, confidence: float) -> tuple[float, float, float]:
-    """Return the difference of two means and its interval, leaving out directions."""
-    sums, counts = (
-        np.stack(
-            [np.bincount(s, weights=w, minlength=26) for s, w in zip(sectors, ws, strict=True)]
-        )
-        for ws in (values, [np.ones(v.size) for v in values])
-    )
-    means = sums.sum(axis=1) / counts.sum(axis=1)
-    estimate = float(means[0] - means[1])
-    used = counts.sum(axis=0) > 0
-    left = counts.sum(axis=1, keepdims=True) - counts[:, used]
-    if used.sum() < 3 or (left == 0).any():  # all voxels of a part lie in one direction
-        return estimate, np.nan, np.nan
-    without = (sums.sum(axis=1, keepdims=True) - sums[:, used]) / left
-    pseudo_weight = counts.sum() / counts[:, used].sum(axis=0)
-    partial = without[0] - without[1]
-    pseudo = pseudo_weight * estimate - (pseudo_weight - 1) * partial
-    centre = np.sum(pseudo / pseudo_weight)
-    variance = np.mean((pseudo - centre) ** 2 / (pseudo_weight - 1))
-    reach = stats.t.ppf(0.5 + confidence / 2, used.sum() - 1) * np.sqrt(variance)
-    return estimate, float(estimate - reach), float(estimate + reach)

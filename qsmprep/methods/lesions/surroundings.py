@@ -109,7 +109,7 @@ class WhiteMatter:
         if near.size >= self.rules.minimum_voxels:
             return Surroundings(near, "same", "")
         if side and self.mirror is not None:
-            opposite = self._shell(self._reflected(own), -np.inf, 3 - side, but=None)
+            opposite = self._shell(self._reflected(own, self.mirror), -np.inf, 3 - side, but=None)
             if opposite.size >= self.rules.minimum_voxels:
                 return Surroundings(opposite, "contralateral", "white matter of the other side")
         return Surroundings(np.zeros(0, dtype=int), "", "too little normal-appearing white matter")
@@ -142,9 +142,9 @@ class WhiteMatter:
         found = np.argwhere(clean) + low
         return np.ravel_multi_index(tuple(found.T), body.shape)
 
-    def _reflected(self, own):
+    def _reflected(self, own, mirror):
         """Return the mirror image of a lesion, as far as it lies in the volume."""
-        normal, offset = self.mirror
+        normal, offset = mirror
         at = np.argwhere(own) * self.size
         at -= 2 * np.outer(at @ normal - offset, normal)
         voxels = np.rint(at / self.size).astype(int)
