@@ -67,7 +67,11 @@ def test_hazard_ratios_are_those_of_r(model, cohort, of_r):
     tolerance = 1e-5 if "firth" in COX[model] else R_TOLERANCE
     expected = of_r(model, "estimate")
     assert rows.estimate.to_dict() == pytest.approx(expected.to_dict(), abs=tolerance)
+    highest = of_r(model, "log_likelihood")[""]
+    assert fitted.facts["log_likelihood"] == pytest.approx(highest, abs=1e-5)
     if "firth" not in COX[model]:
+        null = of_r(model, "log_likelihood_null")[""]
+        assert fitted.facts["likelihood_ratio"] == pytest.approx(2 * (highest - null), abs=1e-5)
         errors = of_r(model, "std_error").to_dict()
         assert rows.std_error.to_dict() == pytest.approx(errors, abs=R_TOLERANCE)
         assert fitted.facts["concordance"] == pytest.approx(of_r(model, "concordance")[""])
