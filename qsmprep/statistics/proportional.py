@@ -83,7 +83,8 @@ def residual_plot(
     for name, y in zip(names, scaled.T, strict=True):
         panel = {"panel": name, "group": ""}
         frames.append(pd.DataFrame({**panel, "kind": "point", "x": time, "y": y}))
-        line = np.unique(lowess(y, time, frac=2 / 3), axis=0)
+        # Robust smoothing would take the events of a rare category for outliers.
+        line = np.unique(lowess(y, time, frac=2 / 3, it=0), axis=0)
         frames.append(pd.DataFrame({**panel, "kind": "line", "x": line[:, 0], "y": line[:, 1]}))
     data = pd.concat(frames, ignore_index=True).assign(ci_low=np.nan, ci_high=np.nan)
     return Drawing(
