@@ -194,8 +194,8 @@ def test_gaps_are_named(cohort):
 
 REFUSED = {
     "no column zz": {"formula": "zz"},
-    "time is zero or negative in 1 of 158 row, first in sub-003": {"time": -1},
-    "event is neither 0 nor 1 in 1 of 158 row, first in sub-003": {"event": 2},
+    "time is zero or negative in 1 of 158 rows, first in sub-003": {"time": -1},
+    "event is neither 0 nor 1 in 1 of 158 rows, first in sub-003": {"event": 2},
     "event is 0 in all 158 rows": {"event": 0, "everywhere": True},
     "chi is 3.0 in all 158 rows; leave it out": {"chi": 3, "everywhere": True},
     "sex[T.M] does not vary within strata": {"formula": "sex", "strata": "sex"},
@@ -310,13 +310,16 @@ KM_REFUSED = {
     "too many groups": {"by": "family"},
     "group all is observed until": {"horizon": 99.0},
     "there are no groups": {"by": "constant"},
+    "never at risk together": {"by": "sex", "strata": "sex"},
+    "the curve ends there": {"by": "sex", "entry": "late"},
 }
 
 
 @pytest.mark.parametrize("sentence", KM_REFUSED)
 def test_curves_that_cannot_be_drawn_are_refused_in_a_sentence(sentence, cohort):
+    table = cohort.assign(constant="x", late=np.where(cohort.time > 1, 0.9, 0.0))
     with pytest.raises(RequestError, match=sentence):
-        km(cohort.assign(constant="x"), **TIMES, **KM_REFUSED[sentence])
+        km(table, **TIMES, **KM_REFUSED[sentence])
 
 
 def test_st10_a_hundredfold_cohort_gives_the_hazard_ratio_that_was_put_in():

@@ -273,7 +273,9 @@ def _by_firth(x: Array, names: list[str], past: Histories, confidence: float) ->
     """Return the estimates of Firth's likelihood, with tests and intervals of its profile."""
     fit = penalised.fit(x, past, confidence)
     if not fit.converged:
-        raise RequestError("Firth's likelihood has no maximum that could be found")
+        raise RequestError(
+            "Firth's likelihood has no maximum that could be found; use fewer covariates"
+        )
     z = np.sign(fit.beta) * np.sqrt(fit.chi2)
     error = np.sqrt(np.diag(fit.covariance))
     table = _table(names, fit.beta, error, z, chi2.sf(fit.chi2, 1), fit.ci_low, fit.ci_high)
