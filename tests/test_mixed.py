@@ -72,7 +72,9 @@ def small():
     rng = np.random.default_rng(5)
     who = rng.permutation(np.repeat(np.arange(7), rng.integers(3, 9, 7)))
     units = rng.integers(0, 3, len(who))
-    x = np.column_stack([np.ones(len(who)), rng.normal(50, 10, len(who)), rng.normal(size=len(who))])
+    x = np.column_stack(
+        [np.ones(len(who)), rng.normal(50, 10, len(who)), rng.normal(size=len(who))]
+    )
     z = np.column_stack([np.ones(len(who)), rng.normal(2, 3, len(who))])
     y = rng.normal(size=len(who)) + 0.1 * x[:, 1]
     return x, y, z, who, units

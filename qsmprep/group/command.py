@@ -22,6 +22,7 @@ OF_PARTICIPANTS = {
     "boilerplate_only": "--boilerplate-only",
     "clean_workdir": "--clean-workdir",
     "discard_workdir": "--discard-workdir",
+    "longitudinal": "--longitudinal",
     "stop_on_first_crash": "--stop-on-first-crash",
     "write_graph": "--write-graph",
     "use_plugin": "--use-plugin",
