@@ -54,12 +54,12 @@ class Shown:
     total: int
 
 
-def shown(table: pd.DataFrame, most: int = 200) -> Shown:
+def shown(table: pd.DataFrame, level: str = "95 % CI", *, most: int = 200) -> Shown:
     """
     Return a table as it is shown: without columns that are empty throughout.
 
     Columns that end in ``_low`` and ``_high`` are one, with as many decimals as the number they
-    are about; those that begin with ``p_`` are probabilities.
+    are about; those that begin with ``p_`` are probabilities. `level` names intervals.
     """
     kept = [str(name) for name in table.columns if table[name].notna().any()]
     rows = table.head(most)
@@ -83,7 +83,8 @@ def shown(table: pd.DataFrame, most: int = 200) -> Shown:
         else:
             columns[name] = [cell(value) for value in values]
     heads = tuple(
-        (_interval_head(intervals[n]) if n in intervals else words(n), numeric[n]) for n in columns
+        (_interval_head(intervals[n], level) if n in intervals else words(n), numeric[n])
+        for n in columns
     )
     return Shown(heads, tuple(zip(*columns.values(), strict=True)), len(table))
 
@@ -194,9 +195,9 @@ def cell(value: object) -> str:
     return str(value)
 
 
-def _interval_head(prefix: str) -> str:
+def _interval_head(prefix: str, level: str) -> str:
     what = prefix.removesuffix("ci").removesuffix("_")
-    return f"{words(what)}, 95 % CI" if what else "95 % CI"
+    return f"{words(what)}, {level}" if what else level
 
 
 def words(name: str) -> str:
