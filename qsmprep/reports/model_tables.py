@@ -61,7 +61,9 @@ def shown(table: pd.DataFrame, level: str = "95 % CI", *, most: int = 200) -> Sh
     Columns that end in ``_low`` and ``_high`` are one, with as many decimals as the number they
     are about; those that begin with ``p_`` are probabilities. `level` names intervals.
     """
-    kept = [str(name) for name in table.columns if table[name].notna().any()]
+    kept = [
+        str(name) for name in table.columns if (table[name].notna() & (table[name] != "")).any()
+    ]
     rows = table.head(most)
     columns: dict[str, list[str]] = {}
     numeric: dict[str, bool] = {}
@@ -113,9 +115,10 @@ def all_terms(estimates: pd.DataFrame) -> pd.DataFrame:
     """Return estimates as papers order them, without what the table of the family says."""
     kept = estimates.drop(columns=["p_holm", "p_bh"], errors="ignore")
     ratio = _ratio(kept)
-    order = [REGION, "term", "estimate", "ci_low", "ci_high",
-             *([ratio, f"{ratio}_low", f"{ratio}_high"] if ratio else []),
-             "std_error", "statistic", "df", "p_value", "p_adjusted"]  # fmt: skip
+    told = ["std_error", "statistic", "df", "p_value", "p_adjusted"]
+    if ratio:  # wide: what is read first must not need scrolling
+        told = [ratio, f"{ratio}_low", f"{ratio}_high", "p_value", "std_error", "statistic", "df"]
+    order = [REGION, "term", "estimate", "ci_low", "ci_high", *told]
     order = [name for name in order if name in kept]
     return kept[order + [name for name in kept if name not in order]]
 
