@@ -18,6 +18,7 @@ from report_folder import Page, assert_loads_nothing
 from qsmprep.reports.apa import p_value, with_interval
 from qsmprep.reports.model_page import gathered_notes, models_section, write_model_page
 from qsmprep.reports.model_tables import headline, shown
+from qsmprep.reports.plots import write_drawing
 from qsmprep.statistics.results import Fitted
 
 REGIONS = ("entorhinal", "putamen")
@@ -74,7 +75,7 @@ def test_all_terms_are_there_and_columns_without_a_value_are_not(made, page):
     first = made.estimates.iloc[0]
     told = with_interval(first["estimate"], first["ci_low"], first["ci_high"])
     assert rows[0][2:4] == told.split(" ", 1)
-    assert (head[-1], rows[0][-1]) == ("p", p_value(first["p_value"]))
+    assert rows[0][head.index("p")] == p_value(first["p_value"])
 
 
 def test_without_regions_there_is_no_family(tmp_path):
@@ -128,6 +129,7 @@ def test_pictures_are_in_the_page_with_words_and_captions(page):
 def test_a_picture_without_words_beside_it_is_shown_all_the_same(made, tmp_path):
     picture = tmp_path / "montage.png"
     shutil.copy(next(iter(made.drawings.values())).with_suffix(".png"), picture)
+    picture.with_suffix(".json").write_text('{"Kind": "montage"}')
     page = page_of(made, tmp_path, drawings={"montage": picture})
     (image,) = page.images
     assert image["alt"]
@@ -171,6 +173,16 @@ def test_a_model_without_anything_still_has_a_page(made, tmp_path):
                    description="", excluded=made.excluded.iloc[:0])  # fmt: skip
     assert "no notes" in page.headings[0][2]
     assert not page.images
+
+
+def test_intervals_are_named_by_their_confidence(made, tmp_path):
+    page = page_of(made, tmp_path, confidence=0.9)
+    assert page.table("Estimates of all terms")[0][3] == "90 % CI"
+    assert "95 % CI" not in page.text
+    svg = write_drawing(drawings.forest(), tmp_path, "forest", confidence=0.9)
+    assert (
+        json.loads(svg.with_suffix(".json").read_text("utf-8"))["Labels"]["confidence"] == "90 %"
+    )
 
 
 def test_a_long_table_says_how_much_of_it_is_shown(made, tmp_path):

@@ -77,7 +77,7 @@ def test_every_kind_is_written_with_its_data_and_words(kind, tmp_path):
         assert image.info["dpi"][0] == pytest.approx(200, abs=0.1)  # stored per metre
     about = json.loads((tmp_path / "figure.json").read_text("utf-8"))
     assert (about["Kind"], about["Caption"]) == (kind, drawing.caption)
-    assert about["Labels"] == drawing.labels
+    assert about["Labels"] == {"confidence": "95 %", **drawing.labels}
     assert description(svg) == " ".join(about["AlternativeText"].split())
     assert any(character.isdigit() for character in about["AlternativeText"])
     back = pd.read_csv(tmp_path / "figure.tsv", sep="\t", na_values=["n/a"], keep_default_na=False,

@@ -78,7 +78,11 @@ def write_model(
         for name, drawing in fitted.drawings.items()
     }
     drawings = forests(estimates) | drawings
-    written = {n: write_drawing(d, folder / "figures", n) for n, d in drawings.items()}
+    confidence = float(spec.keys.get("confidence", 0.95))
+    written = {
+        name: write_drawing(drawing, folder / "figures", name, confidence=confidence)
+        for name, drawing in drawings.items()
+    }
     # Figures of volumes were drawn where the volumes were.
     written = {p.stem: p for p in sorted(folder.glob("figures/*.png"))} | written
     page = ModelPage(
@@ -96,6 +100,7 @@ def write_model(
         facts=about["Facts"],
         versions=versions,
         files=tuple(sorted(str(path.relative_to(folder)) for path in folder.rglob("*.*"))),
+        confidence=confidence,
     )
     write_model_page(folder, page)
     return page

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 import re
+from typing import Any
 
 import pandas as pd
 
@@ -23,6 +24,7 @@ from qsmprep.reports.model_tables import (
 )
 from qsmprep.reports.pages import data_uri, plain, read_json, render, write_page
 from qsmprep.reports.pictures import description
+from qsmprep.reports.plots import DRAWINGS
 from qsmprep.statistics.results import Fact, Fitted
 
 _MOST_FIGURES = 24
@@ -71,6 +73,8 @@ class ModelPage:
         Of the programs.
     files
         Files beside the page, by their path from there.
+    confidence
+        Of all intervals.
     """
 
     name: str
@@ -87,6 +91,7 @@ class ModelPage:
     facts: Mapping[str, object] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     files: Sequence[str] = ()
+    confidence: float = 0.95
 
 
 def write_model_page(folder: str | Path, page: ModelPage) -> Path:
@@ -105,7 +110,8 @@ def write_model_page(folder: str | Path, page: ModelPage) -> Path:
     results = [picture for picture in pictures if picture not in checks]
     for beyond in [*results, *checks][_MOST_FIGURES:]:
         beyond["uri"] = ""
-    tables = _tables(page)
+    level = f"{100 * page.confidence:g} % CI"
+    tables = _tables(page, level)
     several = len(page.fits) > 1
     html = render(
         "model.html",
@@ -114,8 +120,8 @@ def write_model_page(folder: str | Path, page: ModelPage) -> Path:
         notes=gathered_notes(page),
         unconverged=_unconverged(page.fits),
         facts=_facts(page),
-        family=_or_none(family(page.estimates)),
-        estimates=shown(all_terms(page.estimates), most=1000),
+        family=_or_none(family(page.estimates), level),
+        estimates=shown(all_terms(page.estimates), level, most=1000),
         fold=several and len(page.estimates) > _OPEN_ROWS,
         tables=[entry for entry in tables if entry["name"] not in _CHECK_TABLES],
         check_tables=[entry for entry in tables if entry["name"] in _CHECK_TABLES],
@@ -145,8 +151,8 @@ def models_section(pages: Sequence[ModelPage]) -> list[dict[str, object]]:
             "name": page.name,
             "kind": page.kind,
             "description": page.description,
-            "n": _range(page, "n"),
-            "participants": _range(page, "participants"),
+            "n": _range(page.fits, "n"),
+            "participants": _range(page.fits, "participants"),
             "headline": headline(page.estimates),
             "notes": len(gathered_notes(page)),
             "converged": not _unconverged(page.fits),
@@ -181,19 +187,16 @@ def _unconverged(fits: Mapping[str, Fitted]) -> list[str]:
 def _facts(page: ModelPage) -> list[tuple[str, object]]:
     """Return what the model rests on: rows and people first, then the data and the fit."""
     names = list(dict.fromkeys(key for fitted in page.fits.values() for key in fitted.facts))
-    told: dict[str, object] = {}
-    for name in sorted(names, key=lambda n: _FIRST.index(n) if n in _FIRST else len(_FIRST)):
-        if name not in page.facts:
-            told[name] = _range(page, name)
-    told |= {name: v for name, v in page.facts.items() if not isinstance(v, Mapping)}
+    names.sort(key=lambda name: _FIRST.index(name) if name in _FIRST else len(_FIRST))
+    told = {name: _range(page.fits, name) for name in names}
+    told |= {name: value for name, value in page.facts.items()
+             if name not in told and not isinstance(value, Mapping)}  # fmt: skip
     return [("Rows" if name == "n" else words(name), value) for name, value in told.items()]
 
 
-def _range(page: ModelPage, name: str) -> object:
+def _range(fits: Mapping[str, Fitted], name: str) -> object:
     """Return a fact of all regions: one value if it is the same, both ends if it is not."""
-    if name in page.facts:
-        return page.facts[name]
-    values = [fit.facts[name] for fit in page.fits.values() if name in fit.facts]
+    values = [fit.facts[name] for fit in fits.values() if name in fit.facts]
     if len(set(values)) <= 1:
         return _fact(name, values[0]) if values else None
     numbers = [v for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
@@ -210,7 +213,7 @@ def _fact(name: str, value: Fact) -> Fact:
     return p_value(value) if name.endswith(("_p", "p_value")) else figures(value, 4)
 
 
-def _tables(page: ModelPage) -> list[dict[str, object]]:
+def _tables(page: ModelPage, level: str) -> list[dict[str, object]]:
     """Return the further tables, each with its file where there is one."""
     names = list(dict.fromkeys(name for fit in page.fits.values() for name in fit.tables))
     return [
@@ -221,12 +224,12 @@ def _tables(page: ModelPage) -> list[dict[str, object]]:
             "file": f"{name}.tsv" if f"{name}.tsv" in page.files else "",
         }
         for name in names
-        if (table := shown(joined(page.fits, name))).total
+        if (table := shown(joined(page.fits, name), level)).rows
     ]
 
 
-def _or_none(table: pd.DataFrame) -> Shown | None:
-    return shown(table) if len(table) else None
+def _or_none(table: pd.DataFrame, level: str) -> Shown | None:
+    return shown(table, level) if len(table) else None
 
 
 def _reasons(excluded: pd.DataFrame) -> list[tuple[str, int]]:
@@ -235,13 +238,15 @@ def _reasons(excluded: pd.DataFrame) -> list[tuple[str, int]]:
     return sorted(((str(k), int(v)) for k, v in counts.items()), key=lambda row: (-row[1], row[0]))
 
 
-def _picture(name: str, path: Path) -> dict[str, str]:
+def _picture(name: str, path: Path) -> dict[str, Any]:
     """Return a picture with its words, those that were written beside it where there are any."""
     told = read_json(path.with_suffix(".json"))
     caption = str(told.get("Caption", ""))
     return {
         "name": words(name),
         "kind": str(told.get("Kind", "")),
+        # Lines on white are turned over in the dark, brains on black are not.
+        "plot": told.get("Kind") in DRAWINGS,
         "caption": caption,
         "alt": description(path) or caption or words(name),
         "uri": data_uri(path),

@@ -54,14 +54,16 @@ class Shown:
     total: int
 
 
-def shown(table: pd.DataFrame, most: int = 200) -> Shown:
+def shown(table: pd.DataFrame, level: str = "95 % CI", *, most: int = 200) -> Shown:
     """
     Return a table as it is shown: without columns that are empty throughout.
 
     Columns that end in ``_low`` and ``_high`` are one, with as many decimals as the number they
-    are about; those that begin with ``p_`` are probabilities.
+    are about; those that begin with ``p_`` are probabilities. `level` names intervals.
     """
-    kept = [str(name) for name in table.columns if table[name].notna().any()]
+    kept = [
+        str(name) for name in table.columns if (table[name].notna() & (table[name] != "")).any()
+    ]
     rows = table.head(most)
     columns: dict[str, list[str]] = {}
     numeric: dict[str, bool] = {}
@@ -83,7 +85,8 @@ def shown(table: pd.DataFrame, most: int = 200) -> Shown:
         else:
             columns[name] = [cell(value) for value in values]
     heads = tuple(
-        (_interval_head(intervals[n]) if n in intervals else words(n), numeric[n]) for n in columns
+        (_interval_head(intervals[n], level) if n in intervals else words(n), numeric[n])
+        for n in columns
     )
     return Shown(heads, tuple(zip(*columns.values(), strict=True)), len(table))
 
@@ -112,9 +115,10 @@ def all_terms(estimates: pd.DataFrame) -> pd.DataFrame:
     """Return estimates as papers order them, without what the table of the family says."""
     kept = estimates.drop(columns=["p_holm", "p_bh"], errors="ignore")
     ratio = _ratio(kept)
-    order = [REGION, "term", "estimate", "ci_low", "ci_high",
-             *([ratio, f"{ratio}_low", f"{ratio}_high"] if ratio else []),
-             "std_error", "statistic", "df", "p_value", "p_adjusted"]  # fmt: skip
+    told = ["std_error", "statistic", "df", "p_value", "p_adjusted"]
+    if ratio:  # wide: what is read first must not need scrolling
+        told = [ratio, f"{ratio}_low", f"{ratio}_high", "p_value", "std_error", "statistic", "df"]
+    order = [REGION, "term", "estimate", "ci_low", "ci_high", *told]
     order = [name for name in order if name in kept]
     return kept[order + [name for name in kept if name not in order]]
 
@@ -194,9 +198,9 @@ def cell(value: object) -> str:
     return str(value)
 
 
-def _interval_head(prefix: str) -> str:
+def _interval_head(prefix: str, level: str) -> str:
     what = prefix.removesuffix("ci").removesuffix("_")
-    return f"{words(what)}, 95 % CI" if what else "95 % CI"
+    return f"{words(what)}, {level}" if what else level
 
 
 def words(name: str) -> str:

@@ -9,6 +9,7 @@ in it, for those who do not see it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 import json
 from pathlib import Path
 
@@ -61,19 +62,31 @@ def draw(drawing: Drawing) -> Figure:
     return figure
 
 
-def write_drawing(drawing: Drawing, folder: str | Path, name: str) -> Path:
+def write_drawing(
+    drawing: Drawing, folder: str | Path, name: str, *, confidence: float = 0.95
+) -> Path:
     """
     Write a figure as ``NAME.svg`` and ``NAME.png``, its data as ``NAME.tsv``; return the first.
 
     ``NAME.json`` has kind, caption, labels, and in ``AlternativeText`` what is seen. Equal
     drawings are equal files.
 
+    Parameters
+    ----------
+    drawing
+        The figure.
+    folder, name
+        Where it goes, and what its files are called.
+    confidence
+        Of its intervals; written where they are.
+
     Raises
     ------
     RequestError
         As `draw` does; nothing is written then.
     """
-    figure = draw(drawing)
+    labels = {"confidence": f"{100 * confidence:g} %", **drawing.labels}
+    figure = draw(replace(drawing, labels=labels))
     folder = Path(folder)
     told = str(figure.get_label())
     for ending, metadata in (("svg", {"Date": None}), ("png", {})):
@@ -87,7 +100,7 @@ def write_drawing(drawing: Drawing, folder: str | Path, name: str) -> Path:
     about = {
         "Kind": drawing.kind,
         "Caption": drawing.caption,
-        "Labels": dict(drawing.labels),
+        "Labels": labels,
         "AlternativeText": told,
     }
     text = json.dumps(about, indent=2, ensure_ascii=False)

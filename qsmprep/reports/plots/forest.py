@@ -69,8 +69,9 @@ def forest(drawing: Drawing) -> Figure:
     axes.axvline(null, color=SOFT, linewidth=1, zorder=1)
     for row in rows.to_dict("records"):
         _draw_row(axes, row, styles[row["group"]], (low, high))
-    _write_columns(axes, rows)
-    axes.set_xlabel(wrapped(label(drawing, "estimate") + ", 95 % CI", 42))
+    level = label(drawing, "confidence", "95 %")
+    _write_columns(axes, rows, level)
+    axes.set_xlabel(wrapped(f"{label(drawing, 'estimate')}, {level} CI", 42))
     if len(styles) > 1:
         legend(figure, [
             Line2D([], [], color=look.colour, marker=look.marker, markersize=5, label=name)
@@ -161,14 +162,14 @@ def _draw_row(axes: Axes, row: dict, look, window: tuple[float, float]) -> None:
               color=look.colour, markersize=5.5)  # fmt: skip
 
 
-def _write_columns(axes: Axes, rows: pd.DataFrame) -> None:
+def _write_columns(axes: Axes, rows: pd.DataFrame, level: str) -> None:
     """Write estimates and p values right of the axes, below their names."""
     values = rows[["estimate", "ci_low", "ci_high"]].to_numpy()
     digits = [decimals(*row) for row in values]
     # Numbers below each other are compared: one precision for all, if one fits.
     common = int(np.median(digits)) if max(digits) - min(digits) <= 2 else None
     told = [with_interval(*row, digits=common) for row in values]
-    columns = [("Estimate [95 % CI]", told)]
+    columns = [(f"Estimate [{level} CI]", told)]
     for name, title in (("p_value", "p"), ("p_holm", "p (Holm)")):
         if rows[name].notna().any():
             columns.append((title, [p_value(p) for p in rows[name]]))
