@@ -14,7 +14,7 @@ from qsmprep.errors import RequestError
 from qsmprep.files import replacing
 from qsmprep.group import acquisition_keys
 from qsmprep.group.cohort_table import CHI, IDS, CohortTable, Members
-from qsmprep.group.region_values import Table
+from qsmprep.group.region_values import Table, as_columns
 from qsmprep.group.strict import text_of
 
 OWN = {
@@ -101,12 +101,12 @@ def wide_table(cohort: CohortTable) -> tuple[pd.DataFrame, dict[str, dict]]:
         if quantity not in cohort.maps or statistic not in cohort.region_values.rows:
             continue
         values = cohort.values(quantity, cohort.reference, cohort.atlas, statistic)
-        values = values.reset_index(drop=True)
+        values = as_columns(values.reset_index(drop=True), kind)
         zero = f" against {cohort.reference}" if kind == "chi" else ""
         columns |= {
-            f"{kind}_{region}": _column(f"{what} of {region}{zero}", unit) for region in values
+            name: _column(f"{what} of {name.removeprefix(f'{kind}_')}{zero}", unit)
+            for name in values
         }
-        values = values.add_prefix(f"{kind}_")
         parts.append(values)
     if clash := [name for name in cohort.acquisitions if name in columns]:
         raise RequestError(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-import re
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from qsmprep.errors import RequestError, shown
 from qsmprep.group.model_files import EACH_SESSION, Measure, ModelSpec
+from qsmprep.group.region_values import as_columns, column_name
 
 if TYPE_CHECKING:
     from qsmprep.group.cohort_table import CohortTable
@@ -78,11 +78,6 @@ def region_columns(frame: pd.DataFrame, region: str) -> dict[str, pd.Series]:
     return found
 
 
-def column_name(region: str) -> str:
-    """Return what formulas call a region: a dash would be a minus there."""
-    return re.sub(r"\W", "_", region)
-
-
 def regions_of(frame: pd.DataFrame) -> list[str]:
     """Return the regions of which a frame has values, sides together."""
     prefix = "volume_"
@@ -104,14 +99,10 @@ def _with_values(measure: Measure, cohort: CohortTable, harmonised: Values | Non
     for name, prefix in PREFIXES.items():
         if name in cohort.maps:
             values = (use or cohort.values)(name, reference, atlas, measure.statistic)
-            parts.append(_as_columns(values, prefix))
+            parts.append(as_columns(values, prefix))
     volumes = cohort.values("Chimap", reference, atlas, "volume_mm3")
-    parts.append(_as_columns(volumes, "volume"))
+    parts.append(as_columns(volumes, "volume"))
     return pd.concat(parts, axis=1)
-
-
-def _as_columns(values: pd.DataFrame, prefix: str) -> pd.DataFrame:
-    return values.rename(columns=lambda region: f"{prefix}_{column_name(region)}")
 
 
 def _atlas(atlas: str, cohort: CohortTable) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+import re
 
 import numpy as np
 import pandas as pd
@@ -174,6 +175,16 @@ class RegionValues:
                 f"{column} {value}: no table has it; there are {_list(self.names(column))}"
             )
         return told.codes.to_numpy() == told.categories.get_loc(value)
+
+
+def column_name(region: str) -> str:
+    """Return what formulas call a region: a dash would be a minus there."""
+    return re.sub(r"\W", "_", region)
+
+
+def as_columns(values: pd.DataFrame, prefix: str) -> pd.DataFrame:
+    """Return values of regions with the names that formulas use, ``chi_red_nucleus``."""
+    return values.rename(columns=lambda region: f"{prefix}_{column_name(region)}")
 
 
 def _parse(tables: Sequence[Table]) -> pd.DataFrame:

@@ -16,8 +16,7 @@ from qsmprep.files import atomic_write_text, replacing
 KEYS = ("participant_id", "session_id")
 REFERENCE, ATLAS = "csf", "simulated"
 ACQUISITION: dict[str, object] = {
-    "Manufacturer": "Simulated",
-    "ManufacturersModelName": "One",
+    "Scanner": {"Manufacturer": "Simulated", "ManufacturersModelName": "One"},
     "MagneticFieldStrength": 3.0,
     "EchoTimes": [0.006, 0.012, 0.018, 0.024, 0.030],
     "Units": "ppm",

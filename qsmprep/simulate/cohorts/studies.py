@@ -18,9 +18,9 @@ from qsmprep.simulate.cohorts.survival import time_to_impairment
 
 ONE = "participant_id"
 SCANNERS: Mapping[str, Mapping[str, object]] = {
-    "first": {"Manufacturer": "Vendor A", "ManufacturersModelName": "Prime"},
-    "second": {"Manufacturer": "Vendor B", "ManufacturersModelName": "Seven"},
-    "third": {"Manufacturer": "Vendor C", "ManufacturersModelName": "Elite"},
+    "first": {"Scanner": {"Manufacturer": "Vendor A", "ManufacturersModelName": "Prime"}},
+    "second": {"Scanner": {"Manufacturer": "Vendor B", "ManufacturersModelName": "Seven"}},
+    "third": {"Scanner": {"Manufacturer": "Vendor C", "ManufacturersModelName": "Elite"}},
 }
 """What sidecars of simulated scanners say."""
 
