@@ -93,6 +93,7 @@ def write_group_page(output_dir: Path, cohort: Cohort) -> Path:
 _RANKS = {word: rank for words in (STATUSES, VERDICTS) for rank, word in enumerate(words)}
 
 _TABLES = (
+    "group/cohort.tsv",
     "group/regions.tsv",
     "group/qc.tsv",
     "group/outliers.tsv",
