@@ -99,7 +99,9 @@ def _lines(path: Path) -> list[str]:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise InputError(path, f"cannot be read ({error.strerror})", "make it readable, or remove it") from error
+        raise InputError(
+            path, f"cannot be read ({error.strerror})", "make it readable, or remove it"
+        ) from error
     if content[:2] in (b"\xff\xfe", b"\xfe\xff", b"PK", b"\xd0\xcf") or b"\0" in content:
         raise InputError(path, "is no text in UTF-8", "save it as text with tabs, in UTF-8")
     try:
