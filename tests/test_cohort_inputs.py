@@ -148,9 +148,15 @@ def cut_short(bids, out):  # noqa: ARG001
     path.write_text(path.read_text()[:-60])
 
 
+def gone(bids, out):  # noqa: ARG001
+    (bids / "participants.tsv").unlink()
+    (bids / "participants.tsv").symlink_to("../.git/annex/nowhere")
+
+
 @pytest.mark.parametrize(
     ("spoil", "told"),
     [
+        (gone, "participants.tsv: cannot be read (No such file"),
         (write("participants.tsv", "age\n4\n"), "has no column participant_id; there are age"),
         (write("participants.tsv", "participant_id\tage\n\t4\n"), "line 2 has no participant_id"),
         (write("participants.tsv", PEOPLE + "01\t7\n"), "several rows of sub-01"),
@@ -160,7 +166,9 @@ def cut_short(bids, out):  # noqa: ARG001
         (write("participants.json", "{"), "cannot be read as JSON"),
         (write("sub-01/sub-01_sessions.tsv", "age\n4\n"), "has no column session_id"),
         (write("sub-01/sub-01_sessions.tsv", "session_id\nses-1\n1\n"),
-         "several rows of sub-01 ses-1"),
+         "has several rows of sub-01 ses-1; keep one"),
+        (write("sub-01/sub-01_sessions.tsv", "session_id\tmood\nn/a\tgood\n"),
+         "line 2 has no session_id"),
         (write("sub-01/sub-01_sessions.tsv", "session_id\tacq_time\nses-1\tJune\n"),
          "column acq_time: 'June' is no date"),
         (write("sub-01/sub-01_sessions.tsv", "session_id\tyears_from_baseline\nses-1\t1 y\n"),
@@ -218,6 +226,15 @@ def test_results_of_several_protocols_are_refused_with_folders_and_digests(refus
     told = refused("-d", f"B={refused.root / 'b'}")
     assert f"{'a' * 12} in {refused.out} (4), {'b' * 12} in {refused.root / 'b'} (1)" in told
     assert "--allow-protocols" in told
+
+
+def test_tables_of_two_folders_that_disagree_are_refused(refused):
+    (refused.root / "bids/participants.tsv").unlink()
+    write_scan(refused.root / "b", "03", "1")
+    write_table(refused.out / "participants.tsv", "participant_id\tsex\nsub-01\tF\nsub-02\tM\n")
+    write_table(refused.root / "b/participants.tsv", "participant_id\tsex\nsub-01\tM\n")
+    told = refused("-d", f"B={refused.root / 'b'}")
+    assert "several rows of sub-01, or another folder tells it otherwise" in told
 
 
 def test_the_digest_of_a_folder_counts_where_its_sidecars_tell_none(refused):

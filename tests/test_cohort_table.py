@@ -320,6 +320,16 @@ def test_tables_with_several_rows_per_person_are_kept_apart(study):
     assert "several rows per participant" in told(cohort, "diary")
 
 
+def test_a_table_may_have_hundreds_of_columns(study):
+    bids, out = study
+    names = [f"item{number}" for number in range(300)]
+    lines = ["\t".join(["participant_id", *names])]
+    lines += ["\t".join([who, *map(str, range(300))]) for who in ("sub-01", "sub-02")]
+    write_table(bids / "phenotype/panel.tsv", "\n".join(lines))
+    table = read((bids, out)).acquisitions
+    assert table.loc["sub-02_ses-2", names].tolist() == list(range(300))
+
+
 # who is missing
 
 

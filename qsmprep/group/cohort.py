@@ -61,9 +61,10 @@ def gather(
     """
     people = _everybody(status, outputs, "status.tsv does not know it" if status else MISSING)
     identities = [tuple(row) for row in people[_KEY].itertuples(index=False)]
-    regions, keys = whole_regions(table), table.acquisitions["acquisition_key"].dropna()
-    made = {outputs_of.identity: keys[outputs_of.stem] for outputs_of in outputs.values()
-            if outputs_of.stem in keys}  # fmt: skip
+    keys = table.acquisitions.dropna(subset=["acquisition_key"])
+    made = dict(
+        zip(keys[_KEY].itertuples(index=False, name=None), keys["acquisition_key"], strict=True)
+    )
     known = read_people(participants, made, identities)
     said = [quality.get(who, {}) for who in identities]
     pictures, without = draw_mosaic(out_dir, outputs.values())
@@ -81,7 +82,7 @@ def gather(
     )
     values, verdicts, figures = _figures(said)
     numbers = values.select_dtypes("number")
-    shown, atlas, reference, notes = _shown(regions, outputs)
+    shown, atlas, reference, notes = _shown(table)
     means = _means(shown, reference, identities)
     if not status:
         notes.insert(0, "There is no status.tsv: who failed or was left out is not known.")
@@ -201,11 +202,9 @@ def _figure(about: str, name: str, told: Mapping) -> Figure:
     return Figure(about, told.get("unit") or "", window.what if window else "", bounds)
 
 
-def _shown(
-    regions: pd.DataFrame, outputs: Mapping[Identity, Outputs]
-) -> tuple[pd.DataFrame, str, str, list[str]]:
+def _shown(table: CohortTable) -> tuple[pd.DataFrame, str, str, list[str]]:
     """Return the rows of the atlas used most, its name, the reference shown, and notes on both."""
-    notes = []
+    regions, notes = whole_regions(table), []
     # Regions of different atlases do not mix; the one most used is shown, and named.
     used = regions.drop_duplicates([*_KEY, "atlas"])["atlas"].value_counts()
     atlas = str(used.index[0]) if len(used) else MISSING
@@ -214,17 +213,8 @@ def _shown(
             f"Regions of several atlases are in this folder. The page shows {atlas} "
             f"({used.iloc[0]} acquisitions); regions.tsv also has those of {', '.join(others)}."
         )
-    told = [one.sidecar().get("Reference") for one in outputs.values()]
-    names = [item.get("name") if isinstance(item, dict) else item for item in told]
-    written = pd.Series(names, dtype=object).dropna().value_counts()
     regions = regions[regions["atlas"] == atlas]
-    reference = reference_of(regions, str(written.index[0]) if len(written) else None)
-    if len(written) > 1:
-        notes.append(
-            "The maps of this folder were written with different references "
-            f"({', '.join(map(str, written.index))}); regional values here all have {reference}."
-        )
-    return regions, atlas, reference, notes
+    return regions, atlas, reference_of(regions, table.reference), notes
 
 
 def _means(regions: pd.DataFrame, reference: str, identities: list[Identity]) -> pd.DataFrame:

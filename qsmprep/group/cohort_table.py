@@ -230,7 +230,8 @@ def with_values(members: Members, tables: Sequence[Table]) -> CohortTable:
     values = RegionValues.of(tables)
     references = values.names("reference")
     told = [one.sidecar().get("Reference") for one in members.outputs.values()]
-    used = Counter(str(item.get("name")) for item in told if isinstance(item, dict))
+    named = [item.get("name") if isinstance(item, dict) else item for item in told]
+    used = Counter(str(name) for name in named if name)
     order = [*(name for name, _ in used.most_common()), *REFERENCES, *references]
     reference = next((name for name in order if name in references), REFERENCES[0])
     notes = list(members.notes)

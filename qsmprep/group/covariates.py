@@ -98,8 +98,10 @@ def _read_participants(
     bids_dir: Path, folders: Sequence[Path], notes: list[str]
 ) -> tuple[pd.DataFrame, list[Path]]:
     own = bids_dir / "participants.tsv"
-    paths = [own] if own.is_file() else [folder / own.name for folder in folders]
-    paths = list(dict.fromkeys(path for path in paths if path.is_file()))
+    in_dataset = own.is_file() or own.is_symlink()
+    paths = [own] if in_dataset else [folder / own.name for folder in folders]
+    # A link that leads nowhere, as of DataLad, is a table that cannot be read.
+    paths = list(dict.fromkeys(path for path in paths if path.is_file() or path.is_symlink()))
     if not paths:
         notes.append("There is no participants.tsv: groups are not known.")
         return pd.DataFrame({"participant_id": pd.Series(dtype=object)}), []
@@ -133,7 +135,7 @@ def _read_sessions(roots: list[Path], notes: list[str]) -> tuple[pd.DataFrame, l
     table.insert(0, "participant_id", pd.Series(people, dtype=object))
     if "session_id" not in table:
         table.insert(1, "session_id", pd.Series(dtype=object))
-    table = _with_ids(cells, table)
+    table = _with_ids(cells, table, WHO)
     _check_once(table, WHO, paths)
     if ACQUIRED in table:
         read_times(table[ACQUIRED].tolist(), paths)  # refuses what is no date
@@ -150,7 +152,9 @@ def _known_ages(tables: list[Cells], notes: list[str]) -> list[Cells]:
             if any(row[place] == OLD for place in places):
                 whose = dict(zip(table.columns, row, strict=True)).get(WHO[0])
                 hidden.append(whose or table.path.name.removesuffix("_sessions.tsv"))
-                row = tuple(None if i in places else cell for i, cell in enumerate(row))
+                row = tuple(
+                    None if i in places and cell == OLD else cell for i, cell in enumerate(row)
+                )
             rows.append(row)
         known.append(replace(table, rows=tuple(rows)))
     if hidden:
@@ -158,13 +162,15 @@ def _known_ages(tables: list[Cells], notes: list[str]) -> list[Cells]:
     return known
 
 
-def _with_ids(cells: list[Cells], table: pd.DataFrame) -> pd.DataFrame:
-    """Return a table whose ids have their prefixes; one without an id is refused."""
+def _with_ids(
+    cells: list[Cells], table: pd.DataFrame, needs: Sequence[str] = WHO[:1]
+) -> pd.DataFrame:
+    """Return a table whose ids have their prefixes; one without an id it needs is refused."""
     places = [(one.path, line) for one in cells for line in one.lines]
     for column, prefix in zip(WHO, ("sub-", "ses-"), strict=True):
         if column not in table:
             continue
-        if column == WHO[0] and (gaps := table[column].isna()).any():
+        if column in needs and (gaps := table[column].isna()).any():
             path, line = places[int(gaps.to_numpy().argmax())]
             raise InputError(path, f"line {line} has no {column}", "write it, or remove the line")
         told = table[column].dropna().astype(str)
@@ -178,11 +184,11 @@ def _check_once(table: pd.DataFrame, key: Sequence[str], paths: list[Path]) -> N
         row = int(twice.to_numpy().argmax())
         path = paths[row] if len(paths) == len(table) else paths[-1]
         who = " ".join(map(str, table.loc[row, list(key)]))
-        several = "; the tables of several folders differ on it" if len(paths) > 1 else ""
-        remedy = "keep one of them"
+        fact, remedy = f"has several rows of {who}", "keep one of them"
         if len(key) == 1:
+            fact += ", or another folder tells it otherwise" if len(paths) > 1 else ""
             remedy += f", and write what differs between sessions into {who}_sessions.tsv"
-        raise InputError(path, f"has several rows of {who}{several}", remedy)
+        raise InputError(path, fact, remedy)
 
 
 def _check_phenotype(

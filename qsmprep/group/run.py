@@ -85,13 +85,7 @@ def run_group(
     plan = _plan(models, harmonise)
     labels = wanted(participants, sessions)
     members = read_members(out_dir, bids_dir, sites or {}, labels, allow_protocols)
-    told = [row for folder in _folders(out_dir, members) for row in read_status(folder)]
-    known = members.known | {name for row in told for name in row.identity[:2]}
-    if unknown := sorted(set().union(*labels) - known):
-        raise RequestError(f"{out_dir}: holds no results of {', '.join(unknown)}; see status.tsv")
-    if not members.outputs:
-        raise RequestError(f"{out_dir}: holds no map and no table; run the participants first")
-    status = [row for row in told if is_wanted(row.identity, labels)]
+    status = _status(out_dir, members, labels)
     unfinished = 0
     if dry_run:
         _tell(out_dir, members, plan)
@@ -104,8 +98,16 @@ def run_group(
     return 1 if without or unfinished else 0
 
 
-def _folders(out_dir: Path, members: Members) -> list[Path]:
-    return list(dict.fromkeys([out_dir, *(source.folder for source in members.sources)]))
+def _status(out_dir: Path, members: Members, labels: list[set[str]]) -> list[StatusRow]:
+    """Return what became of those who are wanted; somebody without results is refused."""
+    folders = dict.fromkeys([out_dir, *(source.folder for source in members.sources)])
+    told = [row for folder in folders for row in read_status(folder)]
+    known = members.known | {name for row in told for name in row.identity[:2]}
+    if unknown := sorted(set().union(*labels) - known):
+        raise RequestError(f"{out_dir}: holds no results of {', '.join(unknown)}; see status.tsv")
+    if not members.outputs:
+        raise RequestError(f"{out_dir}: holds no map and no table; run the participants first")
+    return [row for row in told if is_wanted(row.identity, labels)]
 
 
 def _plan(models: Sequence[Path], harmonise: str | None) -> Plan:

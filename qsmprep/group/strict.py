@@ -3,8 +3,8 @@ Tables that people made, read so that no cell is lost or becomes something else.
 
 A column whose cells are all numbers holds numbers, one without any holds words, and where numbers
 and words are mixed the first word is refused by file, line and column, if at least half of the
-cells are numbers. A number with zeros in front, ``01``, or with 16 digits and more, which no number here can
-hold, is a label.
+cells are numbers. A number with zeros in front, ``01``, is a label, and so is one of 16 digits and
+more, which floats cannot tell apart.
 """
 
 from __future__ import annotations
@@ -99,7 +99,9 @@ def _lines(path: Path) -> list[str]:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise InputError(path, f"cannot be read ({error.strerror})", "see to it") from error
+        raise InputError(
+            path, f"cannot be read ({error.strerror})", "make it readable, or remove it"
+        ) from error
     if content[:2] in (b"\xff\xfe", b"\xfe\xff", b"PK", b"\xd0\xcf") or b"\0" in content:
         raise InputError(path, "is no text in UTF-8", "save it as text with tabs, in UTF-8")
     try:

@@ -100,6 +100,7 @@ def write_group_page(
 _RANKS = {word: rank for words in (STATUSES, VERDICTS) for rank, word in enumerate(words)}
 
 _TABLES = (
+    "group/cohort.tsv",
     "group/regions.tsv",
     "group/qc.tsv",
     "group/outliers.tsv",
