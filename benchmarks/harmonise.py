@@ -38,12 +38,14 @@ class Cohort:
 
     @property
     def region_values(self) -> SimpleNamespace:
+        """Names and hemispheres of regions."""
         names = list(self.tables["csf"])
         return SimpleNamespace(
             rows=pd.DataFrame({"region": names, "name": names, "hemisphere": "B"})
         )
 
     def values(self, _map: str, reference: str, _atlas: str, _statistic: str) -> pd.DataFrame:
+        """Return a row per acquisition and a column per region."""
         return self.tables[reference]
 
 

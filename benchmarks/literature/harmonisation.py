@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from qsmprep.simulate.cohorts.sites import SCALES, sites, travellers, upgrade
-from qsmprep.statistics import combat, harmonisation, random_intercept, travelling
+from qsmprep.statistics import harmonisation, random_intercept, travelling
 
 SEEDS = 50
 GOLDEN = Path(__file__).parents[2] / "tests/golden"
