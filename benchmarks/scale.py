@@ -134,7 +134,7 @@ def graph(root: Path, labels: tuple[str, ...]) -> str:
 def group(out: Path) -> str:
     from qsmprep.group.run import run_group
 
-    run_group(out)
+    run_group(out, bids_dir=out)
     sizes = {p.name: p.stat().st_size / 2**20 for p in (out / "group").iterdir() if p.is_file()}
     return ", ".join(f"{name} {size:.1f} MiB" for name, size in sizes.items())
 

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 
 import qsmprep
 from qsmprep.errors import ProtocolError, QSMPrepError, RequestError
+from qsmprep.group.command import add_options, check_options
+from qsmprep.group.command import run as run_group
 
 if TYPE_CHECKING:
     from qsmprep.request import Request
@@ -25,7 +27,7 @@ DESCRIPTION = """\
 From multi-echo gradient-echo MRI in BIDS to regional brain-iron numbers one can publish.
 
 participant  susceptibility maps, regions and a report for every acquisition of the dataset
-group        the tables of all participants in one, with an index page
+group        the tables of all participants in one, with covariates and an index page
 
 `qsmprep methods [STAGE]` lists all methods, with their parameters, units and papers."""
 
@@ -62,6 +64,7 @@ def parser() -> argparse.ArgumentParser:
     _add_protocol(parser.add_argument_group("how to compute (changes voxels, and the digest)"))
     _add_resources(parser.add_argument_group("with what to compute (never changes a voxel)"))
     _add_running(parser.add_argument_group("how to run"))
+    add_options(parser.add_argument_group("what to make of a group"))
     return parser
 
 
@@ -89,9 +92,11 @@ def _add_selection(group) -> None:
     )  # fmt: skip
     group.add_argument(
         "-d", "--derivatives", action="append", default=[], metavar="NAME=DIR",
-        help="derivatives to take: masks=DIR is short for --set masking.method=precomputed "
-        "with the *_desc-brain_mask.nii.gz that lie there, segmentation=DIR for --set "
-        "segmentation.atlas=precomputed with the *_dseg.nii.gz",
+        help="derivatives to take. participant: masks=DIR is short for --set "
+        "masking.method=precomputed with the *_desc-brain_mask.nii.gz that lie there, "
+        "segmentation=DIR for --set segmentation.atlas=precomputed "
+        "with the *_dseg.nii.gz; group: SITE=DIR is a further output folder to join, such as that "
+        "of another site",
     )  # fmt: skip
 
 
@@ -263,19 +268,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _dispatch(options: argparse.Namespace, command: str) -> int:
+    check_options(options)
     if options.analysis_level == "group":
-        from qsmprep.scratch import room_to_write
-
-        with room_to_write(options.output_dir.absolute()):
-            from qsmprep.group.run import run_group
-
-            return run_group(
-                options.output_dir.absolute(),
-                bids_dir=options.bids_dir.absolute(),
-                participants=options.participant_label,
-                sessions=options.session_label,
-                dry_run=options.dry_run,
-            )
+        return run_group(options)
 
     from qsmprep.run import dry_run, rebuild_reports, run_participants, write_boilerplate
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -11,6 +12,7 @@ import pandas as pd
 from qsmprep.bids.quality import FILES, flatten_quality
 from qsmprep.bids.status import StatusRow
 from qsmprep.bids.windows import read_windows
+from qsmprep.group.cohort_table import CohortTable
 from qsmprep.group.mosaic import draw_mosaic
 from qsmprep.group.outputs import Identity, Outputs
 from qsmprep.group.people import read_people
@@ -33,10 +35,10 @@ _KEY = list(IDENTITY)
 
 def gather(
     out_dir: Path,
-    bids_dir: Path,
+    table: CohortTable,
+    participants: pd.DataFrame,
     outputs: Mapping[Identity, Outputs],
     status: Sequence[StatusRow],
-    regions: pd.DataFrame,
     quality: Mapping[Identity, dict[str, dict]],
 ) -> Cohort:
     """
@@ -44,20 +46,25 @@ def gather(
 
     Parameters
     ----------
-    out_dir, bids_dir
-        Output folder, and the dataset, where ``participants.tsv`` lies; it need not be there.
+    out_dir
+        Output folder.
+    table
+        The table of the cohort.
+    participants
+        The rows of ``participants.tsv``; none where there is no such table.
     outputs
         Those wanted of `qsmprep.group.outputs.find_outputs`.
     status
         Rows of ``status.tsv`` that are wanted.
-    regions
-        Rows of all ``regions.tsv``.
     quality
         What the files of quality say; see `qsmprep.bids.quality.read_quality`.
     """
     people = _everybody(status, outputs, "status.tsv does not know it" if status else MISSING)
     identities = [tuple(row) for row in people[_KEY].itertuples(index=False)]
-    known = read_people((bids_dir, out_dir), outputs, identities)
+    regions, keys = whole_regions(table), table.acquisitions["acquisition_key"].dropna()
+    made = {outputs_of.identity: keys[outputs_of.stem] for outputs_of in outputs.values()
+            if outputs_of.stem in keys}  # fmt: skip
+    known = read_people(participants, made, identities)
     said = [quality.get(who, {}) for who in identities]
     pictures, without = draw_mosaic(out_dir, outputs.values())
     people = people.assign(
@@ -66,7 +73,7 @@ def gather(
         verdict=[str(flatten_quality(each)["verdict"]) for each in said],
         reasons=pd.Series([_reasons(each) for each in said], dtype=object),
         page=[_page(out_dir, outputs.get(who), who) for who in identities],
-        picture=[_beside(pictures.get(who)) for who in identities],
+        picture=[_beside(out_dir, pictures.get(who)) for who in identities],
         no_picture=[without.get(who, "there is no Chimap") for who in identities],
         outputs=pd.Series(
             [[*outputs[who].files] if who in outputs else [] for who in identities], dtype=object
@@ -97,7 +104,22 @@ def gather(
         atlas=atlas,
         site_source=known.site_source,
         group_source=known.group_source,
-        notes=(*known.notes, *notes),
+        notes=(*table.notes, *known.notes, *notes),
+    )
+
+
+def whole_regions(table: CohortTable) -> pd.DataFrame:
+    """Return the rows of susceptibility of whole structures as plain words and numbers."""
+    rows = table.region_values.rows
+    rows = bilateral(rows[rows["map"] == "Chimap"])
+    whose = table.acquisitions.loc[rows["acquisition"].astype(object), _KEY]
+    words = ["atlas", "name", "hemisphere", "map", "reference", "units", "flag"]
+    return pd.DataFrame(
+        {
+            **{name: whose[name].to_numpy() for name in _KEY},
+            **{name: rows[name].astype(object).to_numpy() for name in words},
+            "mean": rows["mean"].to_numpy(),
+        }
     )
 
 
@@ -148,13 +170,9 @@ def _page(out_dir: Path, outputs: Outputs | None, who: Identity) -> str:
     return f"../{who[0]}.html" + (f"#{outputs.stem}" if outputs else "")
 
 
-def _beside(picture: Path | None) -> str:
+def _beside(out_dir: Path, picture: Path | None) -> str:
     """Return the address of a picture seen from the page of the group."""
-    if picture is None:
-        return ""
-    if picture.parent.parent.name == "group":
-        return f"figures/{picture.name}"
-    return f"../{picture.parent.parent.name}/figures/{picture.name}"
+    return Path(os.path.relpath(picture, out_dir / "group")).as_posix() if picture else ""
 
 
 def _figures(

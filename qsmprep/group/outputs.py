@@ -34,11 +34,14 @@ class Outputs:
         Where they lie.
     files
         Paths by what follows the stem, ``Chimap.json``; a space and an atlas are left out of it.
+    tables
+        All tables of regions, one per atlas.
     """
 
     stem: str
     folder: Path
     files: dict[str, Path] = field(default_factory=dict)
+    tables: list[Path] = field(default_factory=list)
 
     @property
     def identity(self) -> Identity:
@@ -72,6 +75,8 @@ def find_outputs(out_dir: Path) -> dict[Identity, Outputs]:
                     stem, ending = match["stem"], _kind(match["ending"])
                     of_it = found.setdefault(stem, Outputs(stem, Path(folder)))
                     of_it.files.setdefault(ending, Path(folder, name))
+                    if ending == "seg_regions.tsv":
+                        of_it.tables.append(Path(folder, name))
     return {outputs.identity: outputs for outputs in found.values()}
 
 

@@ -1,21 +1,39 @@
-"""The group level: from the tables of the participants to one table and an index page."""
+"""The group level: from the tables of the participants to those of the cohort, and its page."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 import sys
+from typing import TYPE_CHECKING
 
 from qsmprep.bids.quality import FILES, read_quality
 from qsmprep.bids.status import StatusRow, read_status
-from qsmprep.errors import InputError, RequestError
+from qsmprep.errors import InputError, QSMPrepError, RequestError
 from qsmprep.files import replacing
 from qsmprep.group.cohort import gather, outlier_table
-from qsmprep.group.outputs import Identity, Outputs, find_outputs
-from qsmprep.group.tables import join_quality, join_regions
+from qsmprep.group.cohort_files import write_cohort_tables
+from qsmprep.group.cohort_table import (
+    CohortTable,
+    Members,
+    is_wanted,
+    read_members,
+    wanted,
+    with_values,
+)
+from qsmprep.group.model_files import Plan, read_plan
+from qsmprep.group.outputs import Outputs
+from qsmprep.group.region_values import read_tables
+from qsmprep.group.tables import join_quality
 from qsmprep.reports.group import write_group_page
 
+if TYPE_CHECKING:  # only who fits models waits for their libraries
+    from qsmprep.group.models import Outcome
+
 _QUALITY = set(FILES.values())
+
+ON_TEMPLATE = "space_Chimap.nii.gz"
+"""What `Outputs.files` calls susceptibility on the template."""
 
 
 def run_group(
@@ -24,21 +42,33 @@ def run_group(
     bids_dir: Path,
     participants: Sequence[str] = (),
     sessions: Sequence[str] = (),
+    sites: Mapping[str, Path] | None = None,
+    allow_protocols: bool = False,
+    harmonise: str | None = None,
+    models: Sequence[Path] = (),
     dry_run: bool = False,
 ) -> int:
     """
-    Join the tables of all participants in an output folder.
+    Join the tables of all participants in one or several output folders.
 
     Parameters
     ----------
     out_dir
         Output folder of the participant level.
     bids_dir
-        The dataset, whose ``participants.tsv`` names sites and groups; it need not be there.
+        The dataset, whose tables tell covariates; it need not be there.
     participants, sessions
         Labels, with or without ``sub-`` and ``ses-``; all where empty.
+    sites
+        Further output folders by their names.
+    allow_protocols
+        Whether results of several protocols may stand together.
+    harmonise
+        How differences between scanners are taken out, None for not at all.
+    models
+        Files that say what is fitted.
     dry_run
-        Whether to name the tables and write nothing.
+        Whether to say what would be done and write nothing.
 
     Returns
     -------
@@ -49,59 +79,145 @@ def run_group(
     ------
     RequestError
         If there are no results, or none of a participant or session.
+    InputError
+        If a table is not as it should be.
     """
-    wanted = [
-        {f"{prefix}{label.removeprefix(prefix)}" for label in labels}
-        for prefix, labels in (("sub-", participants), ("ses-", sessions))
-    ]
-    tables = [path for path in sorted(out_dir.glob("sub-*/**/anat/*_regions.tsv"))
-              if all(not labels or labels & set(path.parts) for labels in wanted)]  # fmt: skip
-    status = [row for row in read_status(out_dir) if _is_wanted(row.identity, wanted)]
-    found = find_outputs(out_dir)
-    outputs = {who: one for who, one in found.items() if _is_wanted(who, wanted)}
-    known = {name for who in found for name in who[:2]}
-    known |= {name for row in read_status(out_dir) for name in row.identity[:2]}
-    if unknown := sorted(set().union(*wanted) - known):
+    plan = _plan(models, harmonise)
+    labels = wanted(participants, sessions)
+    members = read_members(out_dir, bids_dir, sites or {}, labels, allow_protocols)
+    told = [row for folder in _folders(out_dir, members) for row in read_status(folder)]
+    known = members.known | {name for row in told for name in row.identity[:2]}
+    if unknown := sorted(set().union(*labels) - known):
         raise RequestError(f"{out_dir}: holds no results of {', '.join(unknown)}; see status.tsv")
-    if not outputs:
+    if not members.outputs:
         raise RequestError(f"{out_dir}: holds no map and no table; run the participants first")
+    status = [row for row in told if is_wanted(row.identity, labels)]
+    unfinished = 0
     if dry_run:
-        print("\n".join(map(str, tables)))
+        _tell(out_dir, members, plan)
     else:
-        page = _write(out_dir, bids_dir, tables, outputs, status)
-        print(f"{len(tables)} table{'s' * (len(tables) != 1)} joined; report: {page}")
+        unfinished = _write(out_dir, members, status, plan)
     without = [row for row in status if row.status != "done"]
     for row in without:
         name = "_".join(part for part in row.identity if part != "n/a")
         print(f"{name}: {row.status}: {row.reason}", file=sys.stderr)
-    return 1 if without else 0
+    return 1 if without or unfinished else 0
 
 
-def _is_wanted(identity: Identity, wanted: list[set[str]]) -> bool:
-    pairs = zip(identity[:2], wanted, strict=True)
-    return all(not labels or name in labels for name, labels in pairs)
+def _folders(out_dir: Path, members: Members) -> list[Path]:
+    return list(dict.fromkeys([out_dir, *(source.folder for source in members.sources)]))
 
 
-def _write(
+def _plan(models: Sequence[Path], harmonise: str | None) -> Plan:
+    """Return what is to be computed; what is asked for in vain is refused before that."""
+    if not models:
+        return Plan(harmonise={"method": harmonise} if harmonise else {})
+    from qsmprep.statistics.kinds import KINDS
+
+    return read_plan(models, KINDS, harmonise or "")
+
+
+def _write(out_dir: Path, members: Members, status: list[StatusRow], plan: Plan) -> int:
+    """Write everything, and return how many models lack something."""
+    cohort = _write_tables(out_dir, members)
+    outcomes: list[Outcome] = []
+    trouble = None
+    try:
+        maps = {
+            name: one.files[ON_TEMPLATE]
+            for name, one in members.outputs.items()
+            if ON_TEMPLATE in one.files
+        }
+        outcomes = _analyse(out_dir, cohort, plan, maps)
+    except QSMPrepError as error:  # the page shall be there all the same
+        trouble = error
+    page = _write_page(out_dir, members, cohort, status, outcomes)
+    if trouble:
+        raise trouble
+    count = len(members.tables)
+    print(f"{count} table{'s' * (count != 1)} joined; report: {page}")
+    return sum(bool(outcome.failures) for outcome in outcomes)
+
+
+def _tell(out_dir: Path, members: Members, plan: Plan) -> None:
+    """Print what would be done, and what there is to know of it."""
+    print("\n".join(map(str, members.tables)))
+    people = members.acquisitions["participant_id"].nunique()
+    folders = ", ".join(f"{source.folder} ({source.name})" for source in members.sources)
+    print(
+        f"{len(members.tables)} tables of {len(members.outputs)} acquisitions of {people} "
+        f"participants in {folders} would be joined in {out_dir / 'group'}"
+    )
+    if plan.harmonise:
+        print(f"would be harmonised by {plan.harmonise.get('method')}")
+    for spec in plan.models:
+        print(f"model {spec.name} ({spec.kind}) of {spec.source} would be fitted")
+    _warn(members.notes)
+
+
+def _write_tables(out_dir: Path, members: Members) -> CohortTable:
+    """Write the tables of the cohort, and return it."""
+    tables = read_tables(members.tables)
+    cohort = with_values(members, tables)
+    write_cohort_tables(out_dir / "group", cohort, members, tables)
+    _warn(cohort.notes)
+    return cohort
+
+
+def _warn(notes: Sequence[str]) -> None:
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
+
+
+def _write_page(
     out_dir: Path,
-    bids_dir: Path,
-    tables: list[Path],
-    outputs: dict[Identity, Outputs],
+    members: Members,
+    table: CohortTable,
     status: list[StatusRow],
+    outcomes: Sequence[Outcome],
 ) -> Path:
-    """Write the joined tables and their page, and return where it lies."""
-    regions = join_regions(tables)
+    """Write the tables of quality and outliers and the page, and return where it lies."""
+    outputs = {one.identity: one for one in members.outputs.values()}
     quality = {who: _read(one) for who, one in outputs.items() if one.files.keys() & _QUALITY}
-    cohort = gather(out_dir, bids_dir, outputs, status, regions, quality)
+    people = members.covariates.participants
+    cohort = gather(out_dir, table, people, outputs, status, quality)
     joined = join_quality({outputs[who].stem: said for who, said in quality.items()})
-    for name, table in (
-        ("regions", regions),
-        ("qc", joined),
-        ("outliers", outlier_table(cohort)),
-    ):
+    for name, content in (("qc", joined), ("outliers", outlier_table(cohort))):
         with replacing(out_dir / f"group/{name}.tsv") as temporary:
-            table.to_csv(temporary, sep="\t", index=False, na_rep="n/a", lineterminator="\n")
-    return write_group_page(out_dir, cohort)
+            content.to_csv(temporary, sep="\t", index=False, na_rep="n/a", lineterminator="\n")
+    return write_group_page(out_dir, cohort, _told(outcomes))
+
+
+def _told(outcomes: Sequence[Outcome]) -> list[dict[str, object]]:
+    """Return what the page says of models; nothing is imported where there are none."""
+    if not outcomes:
+        return []
+    from qsmprep.reports.model_page import models_section
+
+    rows = models_section([outcome.page for outcome in outcomes if outcome.page])
+    failed = [
+        {"name": outcome.spec.name, "kind": outcome.spec.kind, "failures": outcome.failures}
+        for outcome in outcomes
+        if not outcome.page
+    ]
+    return [*rows, *failed]
+
+
+def _analyse(
+    out_dir: Path, cohort: CohortTable, plan: Plan, maps: Mapping[str, Path]
+) -> list[Outcome]:
+    """Harmonise the values of a cohort, and fit models to them."""
+    harmonised = None
+    if plan.harmonise:
+        from qsmprep.group.harmonise import run_harmonise
+
+        harmonised = run_harmonise(cohort, plan.harmonise, out_dir)
+        _warn(harmonised.notes)
+    if not plan.models:
+        return []
+    from qsmprep.group.models import run_models
+
+    return run_models(plan.models, cohort, out_dir, harmonised, maps)
 
 
 def _read(outputs: Outputs) -> dict[str, dict]:

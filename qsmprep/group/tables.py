@@ -7,10 +7,8 @@ from pathlib import Path
 import pandas as pd
 
 from qsmprep.bids.quality import flatten_quality
+from qsmprep.bids.region_columns import WORDS
 from qsmprep.errors import InputError
-
-WORDS = "participant_id session_id acquisition run atlas name hemisphere map reference units flag"
-"""Columns that hold words, even where all of them look like numbers (run ``01``)."""
 
 
 def join_regions(paths: list[Path]) -> pd.DataFrame:
@@ -28,7 +26,7 @@ def join_regions(paths: list[Path]) -> pd.DataFrame:
             table = pd.read_csv(
                 path,
                 sep="\t",
-                dtype=dict.fromkeys(WORDS.split(), str),
+                dtype=dict.fromkeys(WORDS, str),
                 na_values=["n/a"],
                 keep_default_na=False,
             )
@@ -42,7 +40,7 @@ def join_regions(paths: list[Path]) -> pd.DataFrame:
             )
         tables.append(table)
     if not tables:
-        return pd.DataFrame(columns=[*WORDS.split(), "index", "mean"])
+        return pd.DataFrame(columns=[*WORDS, "index", "mean"])
     joined = pd.concat(tables, ignore_index=True)
     joined["index"] = joined["index"].astype("Int64")
     return joined

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
@@ -40,7 +40,9 @@ MARKS = {"fail": "✕", "look": "▲", "pass": "✓", "absent": "–"}
 _MOST = 3  # reasons and outliers of an acquisition; its participant's page and the tables have all
 
 
-def write_group_page(output_dir: Path, cohort: Cohort) -> Path:
+def write_group_page(
+    output_dir: Path, cohort: Cohort, models: Sequence[Mapping[str, object]] = ()
+) -> Path:
     """
     Write ``OUT/group/index.html``, and return its path.
 
@@ -50,6 +52,9 @@ def write_group_page(output_dir: Path, cohort: Cohort) -> Path:
         Output folder of qsmprep.
     cohort
         What the page shows.
+    models
+        What `qsmprep.reports.model_page.models_section` says of models; those that could not be
+        fitted have ``failures`` in its place.
     """
     output_dir = Path(output_dir)
     script = _resource("group.js")
@@ -64,6 +69,8 @@ def write_group_page(output_dir: Path, cohort: Cohort) -> Path:
         script_hash=f"sha256-{b64encode(sha256(script.encode()).digest()).decode()}",
         generator=generator(output_dir),
         cohort=cohort,
+        models=[row for row in models if "failures" not in row],
+        not_fitted=[row for row in models if "failures" in row],
         counts=_counts(people["status"]),
         verdicts=[(n, int((people["verdict"] == n).sum())) for n in reversed(VERDICTS)],
         participants=people["participant_id"].nunique(),

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterable
+import re
 
-from formulaic import Formula, ModelMatrix, model_matrix
+from formulaic import Formula, ModelMatrix, SimpleFormula, model_matrix
 from formulaic.errors import FormulaicError
+from formulaic.parser.types import Factor, Term
+from formulaic.transforms import TRANSFORMS
 import numpy as np
 import pandas as pd
 
@@ -22,9 +26,29 @@ def variables(formula: str) -> list[str]:
         If it is no formula.
     """
     try:
-        return sorted(map(str, Formula(formula).required_variables))
+        parts = [Formula(part) for part in formula.split("~") if part.strip()]
     except FormulaicError as error:
         raise RequestError(f"formula {shown(formula)}: {_first_line(error)}") from error
+    names: set[str] = set()
+    for part in parts:
+        if not isinstance(part, SimpleFormula):
+            raise RequestError(f"formula {shown(formula)}: a | has no meaning here")
+        names.update(map(str, part.required_variables), *map(_inside_transforms, part))
+    return sorted(names)
+
+
+def _inside_transforms(term: Term) -> set[str]:
+    """Return the columns inside ``center(...)`` and its kind, which formulaic 1.2 forgets."""
+    names: set[str] = set()
+    for factor in term.factors:
+        if factor.eval_method == Factor.EvalMethod.PYTHON:
+            try:
+                tree = ast.parse(re.sub(r"`[^`]*`", "0", factor.expr), mode="eval")
+            except SyntaxError:  # evaluating it says what is wrong
+                continue
+            found = (node.id for node in ast.walk(tree) if isinstance(node, ast.Name))
+            names |= {*found, *re.findall(r"`([^`]*)`", factor.expr)}
+    return names - set(TRANSFORMS)
 
 
 def complete(data: pd.DataFrame, columns: Iterable[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -49,7 +73,7 @@ def complete(data: pd.DataFrame, columns: Iterable[str]) -> tuple[pd.DataFrame, 
         raise RequestError(f"no column {absent[0]} in the data; there are {known}")
     gaps = data[columns].isna() | data[columns].isin([np.inf, -np.inf])
     without = gaps.any(axis=1)
-    reasons = gaps[without].apply(lambda row: f"no {', no '.join(row.index[row])}", axis=1)
+    reasons = [f"no {', no '.join(gaps.columns[row])}" for row in gaps[without].to_numpy()]
     if without.all():
         fullest = gaps.sum().idxmax() if len(data) else columns[0]
         raise RequestError(

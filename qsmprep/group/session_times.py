@@ -1,0 +1,75 @@
+"""When sessions took place, as the tables of a dataset tell it, and how old people were."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pandas as pd
+
+from qsmprep.errors import InputError
+
+DAYS_PER_YEAR = 365.25
+
+AGE = ("age", "age_at_session")
+"""Columns of the table of sessions that tell an age; the first that does counts."""
+
+BASELINE = "years_from_baseline"
+ACQUIRED = "acq_time"
+
+
+def read_times(cells: list[str | None], places: list[Path]) -> list[datetime | None]:
+    """
+    Return dates and times as ISO 8601 and BIDS write them, all without a zone.
+
+    Raises
+    ------
+    InputError
+        If one is no date.
+    """
+    times: list[datetime | None] = []
+    for cell, path in zip(cells, places, strict=True):
+        try:
+            time = None if cell is None else datetime.fromisoformat(cell)
+        except ValueError as error:
+            fact = f"column {ACQUIRED}: {cell!r} is no date"
+            remedy = "write it as 2009-06-15 or 2009-06-15T13:45:30, or n/a"
+            raise InputError(path, fact, remedy) from error
+        if time is not None and time.tzinfo is not None:
+            time = time.astimezone(UTC).replace(tzinfo=None)
+        times.append(time)
+    return times
+
+
+def years_since_first(sessions: pd.DataFrame) -> pd.Series:
+    """
+    Return how long after the first session of its participant each session was, years.
+
+    Told by ``years_from_baseline`` as it stands there, else by ``acq_time``, else by the age; each
+    only where all sessions of a participant have it. One session alone is the first.
+
+    Parameters
+    ----------
+    sessions
+        ``participant_id``, and of the columns above those that there are.
+    """
+    years = [_years(own) for _, own in sessions.groupby("participant_id", sort=False)]
+    return pd.concat(years) if years else pd.Series(dtype=float)
+
+
+def _years(own: pd.DataFrame) -> pd.Series:
+    """Return the times of the sessions of one participant."""
+    told = [
+        name for name in (BASELINE, ACQUIRED, "age") if name in own and own[name].notna().all()
+    ]
+    if BASELINE in told:
+        return own[BASELINE].astype(float)
+    if ACQUIRED in told:
+        first = min(own[ACQUIRED])
+        days = [(time - first).total_seconds() / 86400 for time in own[ACQUIRED]]
+        return pd.Series(days, index=own.index) / DAYS_PER_YEAR
+    if len(own) == 1:
+        return pd.Series(0.0, index=own.index)
+    if "age" in told:
+        return own["age"] - own["age"].min()
+    return pd.Series(float("nan"), index=own.index)
