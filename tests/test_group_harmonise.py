@@ -295,3 +295,15 @@ def test_defaults_are_documented():
     assert f"| `batch` | `{Options().batch}` |" in DOCS
     assert f"| `knots` | {Options().knots} |" in DOCS
     assert "those of " + ", ".join(f"`{name}`" for name in USUAL) in DOCS
+
+
+def test_two_scanners_of_one_model_are_told(tmp_path):
+    simulated = sites(5)["cohort"]
+    key = simulated["site"].map({"site1": "one", "site2": "two", "site3": "two"})
+    cohort = tiny_cohort(simulated, acquisition_key=key.to_numpy())
+    found = run_harmonise(cohort, {"method": "scanner"}, tmp_path)
+    told = [note for note in found.notes if "different scanners" in note]
+    assert told == [
+        "Batch two holds several of site (site2, site3): if these are different scanners, "
+        'batch = "site" tells them apart.'
+    ]

@@ -91,7 +91,7 @@ def sample(
     if len(batches) < 2:
         raise RequestError(
             f"all {len(names)} acquisitions are of one batch ({shortened(batches)}); there is "
-            "nothing to harmonise"
+            "nothing to harmonise, unless another column tells more: name it with batch"
         )
     coding = learn(covariates, smooth)
     number = np.searchsorted(batches, names)
