@@ -1,6 +1,10 @@
 """What harmonisation of a cohort writes, says and refuses."""
 
+from dataclasses import fields
 import json
+from pathlib import Path
+import re
+import tomllib
 
 from harmonise_cohorts import tiny_cohort
 import numpy as np
@@ -9,8 +13,10 @@ import pytest
 
 from qsmprep.errors import InputError, RequestError
 from qsmprep.group.harmonise import run_harmonise
+from qsmprep.group.harmonise_options import USUAL, Options, read_options
 from qsmprep.simulate.cohorts.sites import sites, travellers, upgrade
 from qsmprep.statistics import combat
+from qsmprep.statistics.harmonisation import METHODS
 
 COMBAT = {"method": "combat", "batch": "site"}
 SMALL = {"batch": "site", "maps": ["Chimap"], "references": ["csf"]}
@@ -269,3 +275,35 @@ def test_equal_input_gives_equal_files(cohort, written, tmp_path):
         assert (
             tmp_path / "group" / path.relative_to(written[1])
         ).read_bytes() == path.read_bytes()
+
+
+DOCS = (Path(__file__).parents[1] / "docs/harmonisation.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("block", re.findall(r"^```\n(.*?)^```", DOCS, re.DOTALL | re.MULTILINE))
+def test_tables_that_the_docs_show_are_understood(block):
+    assert read_options(tomllib.loads(block)["harmonise"])
+
+
+@pytest.mark.parametrize("word", [*METHODS, *(one.name for one in fields(Options))])
+def test_every_method_and_key_is_documented(word):
+    rows = [line.partition(" | ")[0] for line in DOCS.splitlines() if line.startswith("| `")]
+    assert any(f"`{word}`" in row for row in rows)
+
+
+def test_defaults_are_documented():
+    assert f"| `batch` | `{Options().batch}` |" in DOCS
+    assert f"| `knots` | {Options().knots} |" in DOCS
+    assert "those of " + ", ".join(f"`{name}`" for name in USUAL) in DOCS
+
+
+def test_two_scanners_of_one_model_are_told(tmp_path):
+    simulated = sites(5)["cohort"]
+    key = simulated["site"].map({"site1": "one", "site2": "two", "site3": "two"})
+    cohort = tiny_cohort(simulated, acquisition_key=key.to_numpy())
+    found = run_harmonise(cohort, {"method": "scanner"}, tmp_path)
+    told = [note for note in found.notes if "different scanners" in note]
+    assert told == [
+        "Batch two holds several of site (site2, site3): if these are different scanners, "
+        'batch = "site" tells them apart.'
+    ]

@@ -101,12 +101,29 @@ def _batches(options: Options, acquisitions: pd.DataFrame) -> tuple[pd.Series, l
             f"[harmonise] leave_out: no batch {unknown[0]}; there are "
             f"{shortened(sorted(set(batch.dropna())))}"
         )
+    notes += _coarse(options, acquisitions, batch)
     left = batch.isin(options.leave_out)
     if left.any():
         notes.append(
             f"Left out as asked: batch {', '.join(options.leave_out)}, {left.sum()} acquisitions."
         )
     return batch.mask(left), notes
+
+
+def _coarse(options: Options, acquisitions: pd.DataFrame, batch: pd.Series) -> list[str]:
+    """Return which batches hold several sites, as scanners of one model do."""
+    notes = []
+    for name in ("site", "output_folder"):
+        if name in acquisitions and name != options.batch:
+            sites = acquisitions[name].dropna().groupby(batch).unique()
+            several = {key: sorted(map(str, of)) for key, of in sites.items() if len(of) > 1}
+            if several:
+                one, of = next(iter(several.items()))
+                notes.append(
+                    f"Batch {one} holds several of {name} ({shortened(of)}): if these are "
+                    f'different scanners, batch = "{name}" tells them apart.'
+                )
+    return notes
 
 
 def _harmonise(

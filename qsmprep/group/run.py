@@ -114,9 +114,13 @@ def _plan(models: Sequence[Path], harmonise: str | None) -> Plan:
     """Return what is to be computed; what is asked for in vain is refused before that."""
     if not models:
         return Plan(harmonise={"method": harmonise} if harmonise else {})
+    from qsmprep.group.harmonise_options import read_options
     from qsmprep.statistics.kinds import KINDS
 
-    return read_plan(models, KINDS, harmonise or "")
+    plan = read_plan(models, KINDS, harmonise or "")
+    if plan.harmonise:
+        read_options(plan.harmonise)
+    return plan
 
 
 def _write(out_dir: Path, members: Members, status: list[StatusRow], plan: Plan) -> int:

@@ -91,8 +91,10 @@ def sample(
     if len(batches) < 2:
         raise RequestError(
             f"all {len(names)} acquisitions are of one batch ({shortened(batches)}); there is "
-            "nothing to harmonise"
+            "nothing to harmonise, unless another column tells more: name it with batch"
         )
+    if covariates is not None:
+        covariates = _without_incomplete(covariates)
     coding = learn(covariates, smooth)
     number = np.searchsorted(batches, names)
     usable, columns = masked(values, coding, covariates)
@@ -115,9 +117,18 @@ def masked(
     """Return values with NaN in rows that lack a covariate, and the columns of these."""
     usable = np.array(values, dtype=float)
     usable[~np.isfinite(usable)] = np.nan
-    columns = coding.columns(covariates) if coding.names else np.empty((len(usable), 0))
+    columns = np.empty((len(usable), 0))
+    if coding.names:
+        known = None if covariates is None else covariates.filter(items=coding.names)
+        columns = coding.columns(None if known is None else _without_incomplete(known))
     usable[np.isnan(columns).any(axis=1)] = np.nan
     return usable, columns
+
+
+def _without_incomplete(covariates: pd.DataFrame) -> pd.DataFrame:
+    """Return covariates without the values of those who lack one: they teach nothing."""
+    table = covariates.reset_index(drop=True)
+    return table.dropna().reindex(table.index)
 
 
 def place(batch: Sequence[str], batches: Sequence[str]) -> np.ndarray:
