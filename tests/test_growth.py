@@ -12,8 +12,8 @@ import pytest
 
 from qsmprep.errors import RequestError
 from qsmprep.simulate.cohorts import lesions
+from qsmprep.statistics.decay import decay_start
 from qsmprep.statistics.growth import growth
-from qsmprep.statistics.growth_curves import decay_start
 from qsmprep.statistics.mixed import mixed
 from qsmprep.statistics.polynomials import bin_times, orthonormal
 
@@ -105,7 +105,7 @@ def test_lesions_shrink_as_planted():
 
 
 def test_logarithms_give_ratios():
-    """Volumes are lognormal: their ratio is that of the means, to some 2 % at 20 times the size."""
+    """Volumes are lognormal, so that their ratio is that of means, at 20 times the size to 5 %."""
     keys = STUDY | {"outcome": "volume", "order": 3, "log": True}
     fitted = growth(lesions.volumes(1, 20), **keys)
     ratio = lesions.VOLUMES["rim-"] / lesions.VOLUMES["rim+"]
@@ -180,8 +180,9 @@ def test_the_order_is_chosen_by_what_it_explains():
 def test_continuous_time_gives_the_same_line_as_a_formula():
     data = lesions.growth_means(2)
     fitted = growth(data, **STUDY | {"bins": 0, "order": 1}, times=[1.0, 3.0], decay_from=0.5)
-    plain = mixed(data, formula='chi ~ C(rim, contr.treatment("rim+")) * lesion_age', random="1",
-                  time="lesion_age", unit="lesion_id").estimates["estimate"].to_numpy()  # fmt: skip
+    formula = 'chi ~ C(rim, contr.treatment("rim+")) * lesion_age'
+    keys = {"random": "1", "time": "lesion_age", "unit": "lesion_id"}
+    plain = mixed(data, formula=formula, **keys).estimates["estimate"].to_numpy()
     np.testing.assert_allclose(at(fitted)["estimate"], plain[1] + plain[3] * np.array([1.0, 3.0]),
                                rtol=1e-6)  # fmt: skip
     means = fitted.tables["means"]
@@ -222,7 +223,7 @@ def test_one_curve_needs_no_groups():
 
 
 MISTAKES = [
-    ({"outcome": "hight"}, "no column hight"),
+    ({"outcome": "iron"}, "no column iron"),
     ({"outcome": "rim"}, "rim is not a number"),
     ({"group": "edss"}, "no column edss"),
     ({"levels": ["rim+", "rim"]}, 'no row has rim = "rim"'),

@@ -72,7 +72,9 @@ def small():
     rng = np.random.default_rng(5)
     who = rng.permutation(np.repeat(np.arange(7), rng.integers(3, 9, 7)))
     units = rng.integers(0, 3, len(who))
-    x = np.column_stack([np.ones(len(who)), rng.normal(50, 10, len(who)), rng.normal(size=len(who))])
+    x = np.column_stack(
+        [np.ones(len(who)), rng.normal(50, 10, len(who)), rng.normal(size=len(who))]
+    )
     z = np.column_stack([np.ones(len(who)), rng.normal(2, 3, len(who))])
     y = rng.normal(size=len(who)) + 0.1 * x[:, 1]
     return x, y, z, who, units
@@ -198,8 +200,9 @@ def test_predictions_are_the_coefficients_times_the_people():
     assert ((drawn["ci_low"] < drawn["y"]) & (drawn["y"] < drawn["ci_high"])).all()
 
 
-@pytest.mark.parametrize(("planted", "term"), [({}, "years:chi"),
-                                               ({"by_both": -0.015}, "years:chi:dvr")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("planted", "term"), [({}, "years:chi"), ({"by_both": -0.015}, "years:chi:dvr")]
+)
 def test_decline_is_recovered(planted, term):
     """ST-12 and ST-13 with 4000 people: a standard error is 0.0014, the tolerance 0.004."""
     formula = THREE_WAY if planted else "score ~ age + education + years * (chi + dvr)"
@@ -280,7 +283,7 @@ def test_gaps_are_left_out_and_named():
 
 MISTAKES = [
     ({"formula": "age + years"}, "say what is modelled"),
-    ({"formula": "score ~ hight"}, "no column hight"),
+    ({"formula": "score ~ iron"}, "no column iron"),
     ({"formula": "participant_id ~ age"}, "participant_id is not a number"),
     ({"formula": "log(age - 100) ~ years"}, "log(age - 100) has no value in some rows"),
     ({"formula": "foo(score) ~ years"}, "no column foo"),

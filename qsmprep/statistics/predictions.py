@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -79,7 +80,7 @@ def _category(column: pd.Series) -> bool:
     return is_bool_dtype(column) or not is_numeric_dtype(column)
 
 
-def typical(data: pd.DataFrame, name: str, subject: str) -> object:
+def typical(data: pd.DataFrame, name: str, subject: str) -> Any:
     """Return the mean of a column over participants, or the most frequent text."""
     people = data.groupby(subject, observed=True)[name]
     return people.first().mode().iloc[0] if _category(data[name]) else people.mean().mean()
