@@ -75,7 +75,7 @@ def joint_test(fit: Fit, contrasts: np.ndarray) -> tuple[float, int, float, floa
     turned = vectors.T @ contrasts
     rank = len(values)
     squares = (turned @ fit.beta) ** 2 / values
-    free = degrees_of_freedom(fit, turned)
+    free = np.minimum(degrees_of_freedom(fit, turned), 1e12)
     expected = np.sum(np.where(free > 2, free / np.where(free > 2, free - 2, 1.0), 0.0))
     if rank == 1:
         denominator = float(free[0])

@@ -242,7 +242,8 @@ def evaluate(
     Raises
     ------
     numpy.linalg.LinAlgError
-        If the design says less than it has columns, which resampled participants can bring about.
+        If the parameters are so large, or the design so nearly says less than it has columns, that
+        no digits are left.
     """
     q, p = sums.zz.shape[1], sums.ww.shape[1] - 1
     each = sums.weights[:, None, None]
@@ -259,6 +260,8 @@ def evaluate(
     inverse = inverse_root.T @ inverse_root
     beta = inverse @ wvw[:p, p]
     misfit = wvw[p, p] - beta @ wvw[:p, p]
+    if misfit <= 0:
+        raise np.linalg.LinAlgError("no digits are left of the residual")
     free = sums.weights @ sums.rows - (p if reml else 0)
     sigma2 = misfit / free if sigma is None else sigma**2
     logs = np.log(np.diagonal(root, axis1=1, axis2=2)).sum(axis=1)

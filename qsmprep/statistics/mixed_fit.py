@@ -230,8 +230,9 @@ def _curvature(
             return evaluate(sums, structure, point, reml).gradient[:-1]
         return evaluate(sums, structure, point[:-1], reml, point[-1]).gradient
 
-    at = theta if sigma is None else np.r_[theta, sigma]
-    steps = 1e-4 * np.maximum(np.abs(at), 0.01 if sigma is None else 0.01 * sigma)
+    at, steps = theta, 1e-4 * np.maximum(np.abs(theta), 0.01)
+    if sigma is not None:
+        at, steps = np.r_[at, sigma], np.r_[steps, 1e-4 * sigma]
     rows = [
         (gradient(at + step) - gradient(at - step)) / (2 * size)
         for size, step in zip(steps, np.diag(steps), strict=True)
@@ -251,6 +252,9 @@ def _describe(
     value = evaluate(sums, structure, theta, reml)
     sigma = np.sqrt(value.sigma2)
     curvature = _curvature(sums, structure, theta, reml, float(sigma))
+    # In units of sigma, or what is in other units would be cut off as too small.
+    units = np.r_[np.ones(len(theta)), sigma]
+    spread = 2 * np.linalg.pinv(curvature * units * units[:, None], hermitian=True)
     triangle = structure.triangle(theta) / sums.scale[:, None]
     factor = structure.factor(theta, sums.zz.shape[1])
     deviations = value.zvr @ (factor @ factor.T)
@@ -260,7 +264,7 @@ def _describe(
         covariance=value.sigma2 * sums.to_beta @ value.inverse @ sums.to_beta.T,
         slopes=_covariance_slopes(sums, structure, theta, value),
         # twice the inverse: the deviance is minus twice the logarithm
-        spread=2 * np.linalg.pinv(curvature, hermitian=True),
+        spread=spread * units * units[:, None],
         sigma2=value.sigma2,
         effects=names,
         between=value.sigma2 * triangle @ triangle.T,
