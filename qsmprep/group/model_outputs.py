@@ -19,6 +19,7 @@ from qsmprep.reports.model_page import ModelPage, write_model_page
 from qsmprep.reports.plots import write_drawing
 from qsmprep.statistics.columns import describe_columns
 from qsmprep.statistics.families import add_family
+from qsmprep.statistics.kinds import VOXELWISE
 from qsmprep.statistics.results import Drawing, Fitted
 
 if TYPE_CHECKING:
@@ -78,6 +79,8 @@ def write_model(
     }
     drawings = forests(estimates) | drawings
     written = {n: write_drawing(d, folder / "figures", n) for n, d in drawings.items()}
+    # Figures of volumes were drawn where the volumes were.
+    written = {p.stem: p for p in sorted(folder.glob("figures/*.png"))} | written
     page = ModelPage(
         name=spec.name,
         kind=spec.kind,
@@ -235,9 +238,13 @@ def _methods(
     """Return the paragraph for a paper."""
     statistic = {"mean": "mean"}.get(spec.measure.statistic, spec.measure.statistic)
     reference = spec.measure.reference or cohort.reference
+    values = (
+        "Voxels hold the susceptibility"
+        if spec.kind == VOXELWISE
+        else f"Regional values are the {statistic} susceptibility of each region"
+    )
     sentences = [
-        f"Regional values are the {statistic} susceptibility of each region in ppb, with the "
-        f"{reference} as reference, from qsmprep {__version__}.",
+        f"{values} in ppb, with the {reference} as reference, from qsmprep {__version__}.",
         harmonised,
         next(iter(fits.values())).method,
     ]

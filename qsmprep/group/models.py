@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 import shutil
 import sys
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 import warnings
 
 import numpy as np
@@ -19,7 +19,8 @@ from qsmprep.group.frames import frame_of, region_columns, regions_of
 from qsmprep.group.model_files import ModelSpec
 from qsmprep.group.model_outputs import write_model
 from qsmprep.reports.model_page import ModelPage
-from qsmprep.statistics.kinds import KINDS
+from qsmprep.resources import usable_cores
+from qsmprep.statistics.kinds import KINDS, VOXELWISE
 from qsmprep.statistics.results import Fitted
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ def run_models(
     cohort: CohortTable,
     out_dir: Path,
     harmonised: Harmonised | None = None,
+    maps: Mapping[str, Path] | None = None,
 ) -> list[Outcome]:
     """
     Fit models and write what they found; one that fails does not stop the others.
@@ -81,6 +83,8 @@ def run_models(
         Output folder; every model has a folder in its ``group/models``.
     harmonised
         Harmonised values, where there are some.
+    maps
+        Susceptibility on the template by the names of acquisitions, for voxelwise models.
     """
     outcomes = []
     for spec in specs:
@@ -89,7 +93,8 @@ def run_models(
         shutil.rmtree(
             folder, ignore_errors=True
         )  # what an earlier call found is no answer to this
-        outcome = _run_model(spec, cohort, folder, harmonised)
+        fit = _function_of(spec, cohort, folder, maps or {})
+        outcome = _run_model(spec, cohort, folder, harmonised, fit)
         for region, reason in outcome.failures.items():
             whom = f"model {spec.name}" + (f", {region}" if region else "")
             print(f"{spec.source}: {whom}: {reason}", file=sys.stderr)
@@ -97,18 +102,39 @@ def run_models(
     return outcomes
 
 
+def _function_of(
+    spec: ModelSpec, cohort: CohortTable, folder: Path, maps: Mapping[str, Path]
+) -> Callable[..., Fitted]:
+    """Return the function of a kind; that of voxelwise models reads maps and writes others."""
+    if spec.kind != VOXELWISE:
+        return KINDS[spec.kind][0]
+    from qsmprep.group.voxelwise import run_voxelwise
+
+    def fit(frame: pd.DataFrame, **keys: Any) -> Fitted:
+        if spec.regions:
+            raise RequestError("for has no meaning in a voxelwise model; give it a mask")
+        return run_voxelwise(cohort, frame, keys, folder, maps=maps, nprocs=usable_cores())
+
+    return fit
+
+
 def _run_model(
-    spec: ModelSpec, cohort: CohortTable, folder: Path, harmonised: Harmonised | None
+    spec: ModelSpec,
+    cohort: CohortTable,
+    folder: Path,
+    harmonised: Harmonised | None,
+    fit: Callable[..., Fitted],
 ) -> Outcome:
     try:
         values = harmonised.values if harmonised else None
         frame, notes = frame_of(spec, cohort, values, read_rows)
-        fits, failures = fit_regions(spec, frame, KINDS[spec.kind][0])
+        fits, failures = fit_regions(spec, frame, fit)
     except QSMPrepError as error:
         return Outcome(spec, {}, {"": str(error)})
     if not fits:
         return Outcome(spec, {}, failures)
-    used = harmonised if harmonised and spec.measure.harmonised is not False else None
+    of_tables = spec.kind != VOXELWISE  # maps are not harmonised
+    used = harmonised if of_tables and spec.measure.harmonised is not False else None
     method = used.method if used else ""
     page = write_model(folder, spec, fits, frame, cohort, notes, failures, method)
     return Outcome(spec, fits, failures, page)

@@ -32,6 +32,9 @@ if TYPE_CHECKING:  # only who fits models waits for their libraries
 
 _QUALITY = set(FILES.values())
 
+ON_TEMPLATE = "space_Chimap.nii.gz"
+"""What `Outputs.files` calls susceptibility on the template."""
+
 
 def run_group(
     out_dir: Path,
@@ -120,7 +123,12 @@ def _write(out_dir: Path, members: Members, status: list[StatusRow], plan: Plan)
     outcomes: list[Outcome] = []
     trouble = None
     try:
-        outcomes = _analyse(out_dir, cohort, plan)
+        maps = {
+            name: one.files[ON_TEMPLATE]
+            for name, one in members.outputs.items()
+            if ON_TEMPLATE in one.files
+        }
+        outcomes = _analyse(out_dir, cohort, plan, maps)
     except QSMPrepError as error:  # the page shall be there all the same
         trouble = error
     page = _write_page(out_dir, members, cohort, status, outcomes)
@@ -195,7 +203,9 @@ def _told(outcomes: Sequence[Outcome]) -> list[dict[str, object]]:
     return [*rows, *failed]
 
 
-def _analyse(out_dir: Path, cohort: CohortTable, plan: Plan) -> list[Outcome]:
+def _analyse(
+    out_dir: Path, cohort: CohortTable, plan: Plan, maps: Mapping[str, Path]
+) -> list[Outcome]:
     """Harmonise the values of a cohort, and fit models to them."""
     harmonised = None
     if plan.harmonise:
@@ -207,7 +217,7 @@ def _analyse(out_dir: Path, cohort: CohortTable, plan: Plan) -> list[Outcome]:
         return []
     from qsmprep.group.models import run_models
 
-    return run_models(plan.models, cohort, out_dir, harmonised)
+    return run_models(plan.models, cohort, out_dir, harmonised, maps)
 
 
 def _read(outputs: Outputs) -> dict[str, dict]:

@@ -6,7 +6,7 @@ from array_api_compat import array_namespace, device, is_numpy_array
 import numpy as np
 
 from qsmprep.geometry import Geometry
-from qsmprep.methods.jit import compiled
+from qsmprep.jit import compiled
 
 
 def gradient(x, geometry: Geometry):

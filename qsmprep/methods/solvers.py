@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from array_api_compat import array_namespace, is_numpy_array
 import numpy as np
 
-from qsmprep.methods.jit import compiled
+from qsmprep.jit import compiled
 
 LANES = 256
 """Sums that a long sum is made of, so that it is quick and exact."""

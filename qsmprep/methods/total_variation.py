@@ -6,8 +6,8 @@ from array_api_compat import array_namespace, is_numpy_array
 import numpy as np
 
 from qsmprep.geometry import Geometry
+from qsmprep.jit import compiled
 from qsmprep.methods.differences import divergence, gradient
-from qsmprep.methods.jit import compiled
 
 
 class GradientSplit:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
+from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 import nibabel as nb
@@ -156,7 +157,9 @@ class Sheet:
         horizontal, vertical = (i for i in range(3) if i != axis)
         return 0.0, shape[1] * self.size[horizontal], 0.0, shape[0] * self.size[vertical]
 
-    def show(self, volume, cmap: str, window: tuple[float, float], rows=None) -> AxesImage:
+    def show(
+        self, volume, cmap: str | Colormap, window: tuple[float, float], rows=None
+    ) -> AxesImage:
         """Draw a volume in grey or colour, and return one of its slices for the colour bar."""
         volume = to_ras(np.asarray(volume), self.axcodes)
         for panel, axis, index in self.each(rows):

@@ -66,8 +66,8 @@ def fit(x: Array, histories: Histories, confidence: float) -> FirthFit:
     ----------
     .. [1] Firth D. Bias reduction of maximum likelihood estimates. Biometrika 1993;80:27-38.
        https://doi.org/10.1093/biomet/80.1.27
-    .. [2] Heinze G, Schemper M. A solution to the problem of monotone likelihood in Cox regression.
-       Biometrics 2001;57:114-119. https://doi.org/10.1111/j.0006-341X.2001.00114.x
+    .. [2] Heinze G, Schemper M. A solution to the problem of monotone likelihood in Cox
+       regression. Biometrics 2001;57:114-119. https://doi.org/10.1111/j.0006-341X.2001.00114.x
     """
     # The penalty changes by a constant with the scale of the covariates, the estimates do not.
     scale = x.std(axis=0)
@@ -89,8 +89,9 @@ def fit(x: Array, histories: Histories, confidence: float) -> FirthFit:
         lost[term] = 2 * max(drop(0.0), 0)
         for side, sign in enumerate((-1, 1)):
             limits[side, term] = _crossing(drop, best[term], sign * error, width)
+    low, high = limits / scale
     return FirthFit(
-        best / scale, covariance / np.outer(scale, scale), *(limits / scale), lost,
+        best / scale, covariance / np.outer(scale, scale), low, high, lost,
         top + np.log(scale).sum(), converged,
     )  # fmt: skip
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib.metadata import version
-from itertools import combinations
+from itertools import combinations, pairwise
 import warnings
 
 from lifelines import KaplanMeierFitter
-from lifelines.utils import median_survival_times
 import numpy as np
 import pandas as pd
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
@@ -18,6 +17,13 @@ from statsmodels.stats.multitest import multipletests
 from qsmprep.errors import RequestError, shown
 from qsmprep.statistics.design import complete
 from qsmprep.statistics.histories import columns, histories
+from qsmprep.statistics.km_tables import (
+    at_risk_table,
+    curve_table,
+    even_times,
+    medians_table,
+    restricted_means,
+)
 from qsmprep.statistics.logrank import LogRank, log_rank
 from qsmprep.statistics.partial_likelihood import Histories
 from qsmprep.statistics.results import ESTIMATES, Drawing, Fact, Fitted
@@ -81,8 +87,8 @@ def km(
        Assoc 1958;53:457-481. https://doi.org/10.1080/01621459.1958.10501452
     .. [2] Brookmeyer R, Crowley J. A confidence interval for the median survival time. Biometrics
        1982;38:29-41. https://doi.org/10.2307/2530286
-    .. [3] Yusuf S, Peto R, Lewis J, Collins R, Sleight P. Beta blockade during and after myocardial
-       infarction. Prog Cardiovasc Dis 1985;27:335-371.
+    .. [3] Yusuf S, Peto R, Lewis J, Collins R, Sleight P. Beta blockade during and after
+       myocardial infarction. Prog Cardiovasc Dis 1985;27:335-371.
        https://doi.org/10.1016/S0033-0620(85)80003-7
     """
     strata = columns(strata)
@@ -98,12 +104,12 @@ def km(
             f"horizon = {horizon:g}: group {names[int(np.argmin(ends))]} is observed until "
             f"{min(ends):g}"
         )
-    at = np.asarray(at, float) if len(at) else _even_times(past.stop.max())
+    moments = np.asarray(at, float) if len(at) else even_times(past.stop.max())
     tables = {
-        "curves": _curve_table(fits),
-        "at_risk": _at_risk_table(past, group, names, at, fits),
-        "medians": _medians(fits),
-        "restricted_mean": _restricted_means(fits, horizon or min(ends), confidence),
+        "curves": curve_table(fits),
+        "at_risk": at_risk_table(past, group, names, moments, fits),
+        "medians": medians_table(fits),
+        "restricted_mean": restricted_means(fits, horizon or min(ends), confidence),
     }
     tests = _tests(past, group, names)
     estimates = _estimates(tests, tables["medians"], confidence)
@@ -156,7 +162,7 @@ def _groups(
     # The name of the median is the same in all regions, unlike its value.
     shorn = ["median"] if split == "median" else [f"{cut:.4g}" for cut in cuts]
     names = [f"{by} ≤ {shorn[0]}"]
-    names += [f"{low} < {by} ≤ {high}" for low, high in zip(shorn, shorn[1:], strict=False)]
+    names += [f"{low} < {by} ≤ {high}" for low, high in pairwise(shorn)]
     names += [f"{by} > {shorn[-1]}"]
     if empty := [name for k, name in enumerate(names) if not (group == k).any()]:
         raise RequestError(f"split = {shown(split)}: no row has {empty[0]}")
@@ -181,98 +187,6 @@ def _curves(
                 label=name,
             )
     return fits
-
-
-def _curve_table(fits: dict[str, KaplanMeierFitter]) -> pd.DataFrame:
-    """Return the curves, a row per time at which an observation ends."""
-    frames = []
-    for name, fit in fits.items():
-        ends = fit.event_table
-        limits = fit.confidence_interval_.to_numpy()
-        frames.append(
-            pd.DataFrame(
-                {
-                    "group": name,
-                    "time": ends.index.to_numpy(),
-                    "survival": fit.survival_function_.iloc[:, 0].to_numpy(),
-                    "ci_low": limits[:, 0],
-                    "ci_high": limits[:, 1],
-                    "at_risk": _at_risk(fit),
-                    "events": ends["observed"].to_numpy(int),
-                    "censorings": ends["censored"].to_numpy(int),
-                }
-            )
-        )
-    table = pd.concat(frames, ignore_index=True)
-    # Before the first event nothing is uncertain, and log(-log 1) has no value.
-    certain = table["survival"] == 1
-    table.loc[certain, ["ci_low", "ci_high"]] = 1.0
-    return table
-
-
-def _at_risk(fit: KaplanMeierFitter) -> Array:
-    """Return who is at risk at each time; lifelines also counts who enters right then."""
-    ends = fit.event_table
-    return (ends["at_risk"] - ends["entrance"].where(ends.index > 0, 0)).to_numpy(int)
-
-
-def _even_times(last: float) -> Array:
-    """Return round times from 0 to the last, about six."""
-    rough = last / 6
-    power = 10.0 ** np.floor(np.log10(rough))
-    step = power * min((1, 2, 2.5, 5, 10), key=lambda each: abs(each - rough / power))
-    return np.arange(0, last + 1e-9 * last, step)
-
-
-def _at_risk_table(
-    past: Histories, group: Array, names: list[str], at: Array, fits: dict[str, KaplanMeierFitter]
-) -> pd.DataFrame:
-    """Return who is under observation just before given times, and the proportion without event."""
-    rows = []
-    for k, name in enumerate(names):
-        own = group == k
-        stop, entry, event = past.stop[own], past.entry[own], past.event[own]
-        for moment in at:
-            inside = (stop >= moment) & ((entry < moment) | (entry <= 0))
-            happened = int((event & (stop <= moment)).sum())
-            alive = float(fits[name].predict(moment))
-            rows.append((name, float(moment), int(inside.sum()), happened, alive))
-    return pd.DataFrame(rows, columns=["group", "time", "at_risk", "events", "survival"])
-
-
-def _medians(fits: dict[str, KaplanMeierFitter]) -> pd.DataFrame:
-    """Return when half had the event, and where the limits of the curve cross one half."""
-    rows = []
-    for name, fit in fits.items():
-        limits = median_survival_times(fit.confidence_interval_).to_numpy().ravel()
-        found = [fit.median_survival_time_, *limits]
-        rows.append((name, *(value if np.isfinite(value) else np.nan for value in found)))
-    return pd.DataFrame(rows, columns=["group", "median", "ci_low", "ci_high"])
-
-
-def _restricted_means(
-    fits: dict[str, KaplanMeierFitter], horizon: float, confidence: float
-) -> pd.DataFrame:
-    """
-    Return the area under each curve up to a horizon.
-
-    The error is Greenwood's: lifelines gives the variance of a participant's time, not of its mean.
-    """
-    rows = []
-    for name, fit in fits.items():
-        ends = fit.event_table[fit.event_table.index < horizon]
-        alive = fit.survival_function_.iloc[: len(ends), 0].to_numpy()
-        area = alive * np.diff([*ends.index, horizon])
-        later = area.sum() - np.cumsum(area) + area
-        events, at_risk = ends["observed"].to_numpy(), _at_risk(fit)[: len(ends)]
-        some = (events > 0) & (at_risk > events)
-        hazard = events[some] / (at_risk[some] * (at_risk[some] - events[some]))
-        error = np.sqrt((later[some] ** 2 * hazard).sum())
-        width = norm.ppf(0.5 + confidence / 2) * error
-        mean = area.sum()
-        rows.append((name, horizon, mean, error, mean - width, mean + width))
-    names = ["group", "horizon", "restricted_mean", "std_error", "ci_low", "ci_high"]
-    return pd.DataFrame(rows, columns=names)
 
 
 def _tests(past: Histories, group: Array, names: list[str]) -> dict[str, LogRank]:

@@ -331,7 +331,7 @@ def diagnostics(model: Mixed) -> Drawing:
         "diagnostics", data,
         "Residuals, in standard deviations of the noise, over fitted values (random effects "
         "included), and in order over the quantiles of a normal distribution.",
-        {"x": "fitted value, or normal quantile", "y": "residual (SD)"},
+        {"x residuals": "fitted value", "x quantiles": "normal quantile", "y": "residual (SD)"},
     )  # fmt: skip
 
 

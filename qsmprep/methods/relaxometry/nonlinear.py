@@ -8,7 +8,7 @@ from array_api_compat import array_namespace, is_numpy_array
 import numpy as np
 from scipy.special import chdtri
 
-from qsmprep.methods.jit import compiled
+from qsmprep.jit import compiled
 from qsmprep.methods.relaxometry.log_linear import log_linear
 from qsmprep.methods.statistics import median_in
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from qsmprep.methods.jit import compiled, compiled_sums
+from qsmprep.jit import compiled, compiled_sums
 from qsmprep.methods.segmentation.fusion import CANDIDATES, Fusion, majority_vote
 
 PATCH_RADIUS = 1

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from qsmprep.methods.jit import compiled
+from qsmprep.jit import compiled
 
 WEIGHTS = {
     "romeo": (True, True, True, True, False, False),

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from qsmprep.methods.jit import compiled
+from qsmprep.jit import compiled
 
 WAITS, DONE = 1, 2
 

@@ -7,8 +7,8 @@ import math
 import numpy as np
 import scipy.fft
 
+from qsmprep.jit import compiled
 from qsmprep.methods.box import Box
-from qsmprep.methods.jit import compiled
 
 
 def laplacian(phase, magnitude, mask, te):
