@@ -141,6 +141,11 @@ def _add_resources(group) -> None:
 
 
 def _add_running(group) -> None:
+    group.add_argument(
+        *_both("longitudinal"), action="store_true",
+        help="also bring all sessions of a participant together: one segmentation, the same "
+        "voxels, tables of change",
+    )  # fmt: skip
     group.add_argument(*_both("dry-run"), action="store_true", help="print the plan and stop")
     group.add_argument(
         *_both("reports-only"), action="store_true", help="only write the pages anew"
@@ -330,6 +335,7 @@ def _request(options: argparse.Namespace, command: str, protocol: str):
         write_graph=options.write_graph,
         clean_work_dir=options.clean_workdir,
         discard_work=options.discard_workdir,
+        longitudinal=options.longitudinal,
         command=command,
         verbose=options.verbose,
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 import shutil
 
 from qsmprep.bids.atlas import Atlas
+from qsmprep.bids.longitudinal import Longitudinal, find_longitudinal
 from qsmprep.bids.models import Plan
 from qsmprep.provenance import code_digest
 from qsmprep.request import Request
@@ -49,7 +50,7 @@ def compute(
     from qsmprep.workflows.execution import configure, draw_graph, execute
     from qsmprep.workflows.locks import holding
 
-    names = parts_of(plan)
+    names = parts_of(plan) | {p.name_safe: p.key for p in longitudinal_of(request, plan)}
     logs = request.out_dir / "logs"
     configure(logs, request.stop_on_first_crash)
     if atlas:
@@ -62,6 +63,7 @@ def compute(
         placed=_place(request, plan, atlas, work_dir),
         device=request.resources.device,
         template=request.template,
+        longitudinal=longitudinal_of(request, plan),
     )
     workflow = build(study, plan.acquisitions, work_dir)
     if request.write_graph:
@@ -107,6 +109,11 @@ def _place(
         crash_dir=request.out_dir / "logs",
         plugin=request.plugin,
     )
+
+
+def longitudinal_of(request: Request, plan: Plan) -> tuple[Longitudinal, ...]:
+    """Return the participants whose sessions are to be brought together."""
+    return find_longitudinal(plan.acquisitions, request.bids_dir) if request.longitudinal else ()
 
 
 def parts_of(plan: Plan) -> dict[str, str]:

@@ -50,6 +50,8 @@ class Request:
         Whether to start without intermediate results.
     discard_work
         Whether to remove those of an acquisition as soon as all of its outputs exist.
+    longitudinal
+        Whether sessions of a participant are brought together, too.
     command
         The command line, for the report.
     verbose
@@ -72,6 +74,7 @@ class Request:
     write_graph: bool = False
     clean_work_dir: bool = False
     discard_work: bool = False
+    longitudinal: bool = False
     command: str = ""
     verbose: bool = False
     template: Template = MNI
@@ -81,6 +84,7 @@ def resolve(request: Request) -> tuple[Request, Atlas | None]:
     """Return the request with the atlas known by its content, and the atlas itself."""
     _check_masks(request)
     _check_segmentation(request)
+    _check_longitudinal(request)
     request = _with_template(request)
     settings = request.protocol.segmentation
     if settings.atlas == "none":
@@ -119,6 +123,16 @@ def _check_segmentation(request: Request) -> None:
         raise RequestError(
             f"segmentation.lookup = {settings.lookup}: is for labels given by -d "
             "segmentation=FOLDER; an atlas has a table of its own"
+        )
+
+
+def _check_longitudinal(request: Request) -> None:
+    """Refuse to bring sessions together without an atlas that labels their mean."""
+    atlas = request.protocol.segmentation.atlas
+    if request.longitudinal and atlas in ("none", "precomputed"):
+        raise RequestError(
+            f"--longitudinal: needs an atlas to label the mean of all sessions, and --atlas is "
+            f"{atlas}; name one"
         )
 
 

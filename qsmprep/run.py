@@ -16,6 +16,7 @@ import time
 
 from qsmprep.bids.atlas import Atlas
 from qsmprep.bids.dataset import read_plan
+from qsmprep.bids.longitudinal import judge_longitudinal
 from qsmprep.bids.models import Plan
 from qsmprep.bids.needs import with_masks, with_t1w
 from qsmprep.bids.outcome import judge
@@ -24,7 +25,7 @@ from qsmprep.bids.plan import describe, summarise
 from qsmprep.bids.segmentations import with_segmentations
 from qsmprep.bids.status import StatusRow, read_status, skipped_rows, update_status
 from qsmprep.bids.summary import summarise_reasons
-from qsmprep.compute import check_memory, compute, open_work_dir, parts_of
+from qsmprep.compute import check_memory, compute, longitudinal_of, open_work_dir, parts_of
 from qsmprep.errors import QSMPrepError, RequestError
 from qsmprep.files import atomic_write_text
 from qsmprep.provenance import boilerplate, code_digest, describe_machine, write_head
@@ -157,7 +158,9 @@ def _run(request: Request, plan: Plan, atlas: Atlas | None, work_dir: Path) -> i
                     reason = "not run, because of --stop-on-first-crash"
             judged = _judge(request, batch, atlas, crashes, reason)
             if request.discard_work:
-                _discard(batch, judged, work_dir)
+                _discard(request, batch, judged, work_dir)
+            if atlas:
+                judged += _judge_longitudinal(request, batch, atlas, crashes, reason)
             participants = {row.participant_id for row in judged}
             told = judged + [row for row in skipped if row.participant_id in participants]
             rows += told
@@ -189,36 +192,48 @@ def _judge(
     ending: str,
 ) -> list[StatusRow]:
     """Return what became of each acquisition."""
+    names = {"atlas": atlas.name if atlas else "", "template": request.template.name}
     return [
-        judge(
-            acquisition,
-            plan,
-            request.out_dir,
-            atlas=atlas.name if atlas else "",
-            template=request.template.name,
-            crashes=crashes,
-            ending=ending,
-        )
+        judge(acquisition, plan, request.out_dir, **names, crashes=crashes, ending=ending)
         for acquisition in plan.acquisitions
+    ]
+
+
+def _judge_longitudinal(
+    request: Request, plan: Plan, atlas: Atlas, crashes: Mapping[str, list[str]], ending: str
+) -> list[StatusRow]:
+    """Return what became of each participant through time."""
+    names = {"atlas": atlas.name, "template": request.template.name}
+    return [
+        judge_longitudinal(one, request.out_dir, **names, crashes=crashes, ending=ending)
+        for one in longitudinal_of(request, plan)
     ]
 
 
 def _unfinished(request: Request, plan: Plan, atlas: Atlas | None) -> Plan:
     """Return the plan of what has not been done, as there is nothing left to find that out by."""
     known = {row.identity for row in read_status(request.out_dir) if row.status == "done"}
-    judged = _judge(request, plan, atlas, {}, "")
+    rows = _judge(request, plan, atlas, {}, "")
+    through = _judge_longitudinal(request, plan, atlas, {}, "") if atlas else []
+    # What is seen through time needs all of its sessions again.
+    wanted = {row.participant_id for row in through if row.status != "done"}
     return plan.only(
         acquisition
-        for acquisition, row in zip(plan.acquisitions, judged, strict=True)
-        if row.status != "done" or row.identity not in known
+        for acquisition, row in zip(plan.acquisitions, rows, strict=True)
+        if row.status != "done" or row.identity not in known or row.participant_id in wanted
     )
 
 
-def _discard(plan: Plan, rows: list[StatusRow], work_dir: Path) -> None:
-    """Remove the intermediate results of what is done, and of each T1w that nobody waits for."""
-    done = [row.status == "done" for row in rows]
+def _discard(request: Request, plan: Plan, rows: list[StatusRow], work_dir: Path) -> None:
+    """Remove the intermediate results of what is done, and that nobody waits for."""
+    waiting = {
+        one.participant
+        for one in longitudinal_of(request, plan)
+        if any(row.status != "done" for row in rows if row.participant_id == one.stem)
+    }
     parts: dict[bool, set[str]] = {False: set(), True: set()}
-    for acquisition, finished in zip(plan.acquisitions, done, strict=True):
+    for acquisition, row in zip(plan.acquisitions, rows, strict=True):
+        finished = row.status == "done" and acquisition.participant not in waiting
         parts[finished] |= parts_of(plan.only([acquisition])).keys()
     forget(work_dir, parts[True] - parts[False])
 

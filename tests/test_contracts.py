@@ -42,6 +42,8 @@ EXAMPLES = {
     },
     "init_inversion_wf": {"stage": PROTOCOL.inversion},
     "init_masking_wf": {"te": TE, "masking": PROTOCOL.masking, "trust": PROTOCOL.trust},
+    "init_participant_space_wf": {},
+    "init_participant_template_wf": {"seed": 1},
     "init_quality_wf": {"te": TE},
     "init_referencing_wf": {
         "referencing": PROTOCOL.referencing,

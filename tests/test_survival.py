@@ -67,7 +67,11 @@ def test_hazard_ratios_are_those_of_r(model, cohort, of_r):
     tolerance = 1e-5 if "firth" in COX[model] else R_TOLERANCE
     expected = of_r(model, "estimate")
     assert rows.estimate.to_dict() == pytest.approx(expected.to_dict(), abs=tolerance)
+    highest = of_r(model, "log_likelihood")[""]
+    assert fitted.facts["log_likelihood"] == pytest.approx(highest, abs=1e-5)
     if "firth" not in COX[model]:
+        null = of_r(model, "log_likelihood_null")[""]
+        assert fitted.facts["likelihood_ratio"] == pytest.approx(2 * (highest - null), abs=1e-5)
         errors = of_r(model, "std_error").to_dict()
         assert rows.std_error.to_dict() == pytest.approx(errors, abs=R_TOLERANCE)
         assert fitted.facts["concordance"] == pytest.approx(of_r(model, "concordance")[""])
@@ -190,8 +194,8 @@ def test_gaps_are_named(cohort):
 
 REFUSED = {
     "no column zz": {"formula": "zz"},
-    "time is zero or negative in 1 of 158 row, first in sub-003": {"time": -1},
-    "event is neither 0 nor 1 in 1 of 158 row, first in sub-003": {"event": 2},
+    "time is zero or negative in 1 of 158 rows, first in sub-003": {"time": -1},
+    "event is neither 0 nor 1 in 1 of 158 rows, first in sub-003": {"event": 2},
     "event is 0 in all 158 rows": {"event": 0, "everywhere": True},
     "chi is 3.0 in all 158 rows; leave it out": {"chi": 3, "everywhere": True},
     "sex[T.M] does not vary within strata": {"formula": "sex", "strata": "sex"},
@@ -306,13 +310,16 @@ KM_REFUSED = {
     "too many groups": {"by": "family"},
     "group all is observed until": {"horizon": 99.0},
     "there are no groups": {"by": "constant"},
+    "never at risk together": {"by": "sex", "strata": "sex"},
+    "the curve ends there": {"by": "sex", "entry": "late"},
 }
 
 
 @pytest.mark.parametrize("sentence", KM_REFUSED)
 def test_curves_that_cannot_be_drawn_are_refused_in_a_sentence(sentence, cohort):
+    table = cohort.assign(constant="x", late=np.where(cohort.time > 1, 0.9, 0.0))
     with pytest.raises(RequestError, match=sentence):
-        km(cohort.assign(constant="x"), **TIMES, **KM_REFUSED[sentence])
+        km(table, **TIMES, **KM_REFUSED[sentence])
 
 
 def test_st10_a_hundredfold_cohort_gives_the_hazard_ratio_that_was_put_in():

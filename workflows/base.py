@@ -20,6 +20,7 @@ from qsmprep.workflows.echoes import init_echoes_wf
 from qsmprep.workflows.field import init_field_wf
 from qsmprep.workflows.inversion import init_inversion_wf
 from qsmprep.workflows.labels import connect_labels, connect_segmentation
+from qsmprep.workflows.longitudinal import build_longitudinal, connect_through_time
 from qsmprep.workflows.masking import init_masking_wf
 from qsmprep.workflows.quality import connect_quality, connect_regions_quality
 from qsmprep.workflows.referencing import init_referencing_wf
@@ -36,12 +37,14 @@ def build(study: Study, acquisitions: tuple[Acquisition, ...], work_dir: Path) -
     """Return the graph that makes every output of the acquisitions."""
     workflow = pe.Workflow(name=GRAPH, base_dir=str(work_dir))
     anatomies: dict[str, pe.Workflow] = {}
+    graphs: dict[str, pe.Workflow] = {}
     for acquisition in acquisitions:
         graph = build_acquisition(study, acquisition)
         size = Size.of(acquisition, template=study.template, heads=study.heads)
         declare(graph, size)
         _choose_device(graph, study.device)
         workflow.add_nodes([graph])
+        graphs[acquisition.key] = graph
         anatomy = acquisition.t1w
         if anatomy is None or study.atlas is None:
             continue
@@ -51,6 +54,11 @@ def build(study: Study, acquisitions: tuple[Acquisition, ...], work_dir: Path) -
         labelled = acquisition.labels_given is None
         _connect_anatomy(workflow, anatomies[anatomy.key], graph, labelled=labelled)
         connect_transforms(workflow, study, anatomies[anatomy.key], graph)
+    for participant in study.longitudinal:
+        graph = build_longitudinal(study, participant)
+        declare(graph, Size.largest(participant.acquisitions, study.template, study.heads))
+        workflow.add_nodes([graph])
+        connect_through_time(workflow, participant, graph, anatomies, graphs)
     return workflow
 
 

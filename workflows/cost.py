@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 import csv
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from importlib.resources import files
 import math
 from pathlib import Path
@@ -81,6 +81,10 @@ GRIDS = {
     "template_wf": ("gre", "template"),
     "anatomy_wf": ("t1w", "template"),
     "segmentation_wf": ("t1w",),
+    "participant_template_wf": ("t1w",),
+    "participant_space_wf": ("gre", "t1w"),
+    "participant_references_wf": ("t1w",),
+    "participant_regions_wf": ("t1w",),
     "place": ("t1w", "template"),
     "regions_quality_wf": ("gre", "t1w", "template"),
 }
@@ -132,6 +136,12 @@ class Size:
             heads=heads,
         )
 
+    @classmethod
+    def largest(cls, acquisitions: Iterable[Acquisition], template: Template, heads: int) -> Size:
+        """Return the size of something that works on several acquisitions."""
+        sizes = [cls.of(one, template=template, heads=heads) for one in acquisitions]
+        return cls(*(max(column) for column in zip(*map(astuple, sizes), strict=True)))
+
     def need_mb(self, kind: str, part: str = "") -> float:
         """Return what a step needs beside an idle worker, MB."""
         if kind.split(".")[0] in LIGHT:
@@ -173,7 +183,7 @@ def part_of(node: pe.Node) -> str:
     """Return the innermost graph that a node is in, without the mark of its settings."""
     from qsmprep.workflows.sharing import MARK
 
-    return MARK.sub("", (node._hierarchy or "").rpartition(".")[2])
+    return MARK.sub("", (node._hierarchy or "").rpartition(".")[2]).partition("__")[0]
 
 
 def declare(graph: pe.Workflow, size: Size) -> None:

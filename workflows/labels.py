@@ -20,6 +20,18 @@ def connect_segmentation(
     workflow: pe.Workflow, study: Study, anatomy: Anatomy, atlas: Atlas
 ) -> None:
     """Add the labels of the T1w, and save them."""
+    segment = segment_anatomy(workflow, study, atlas)
+    # A sink of their own: tissues are of use without labels, and a sink waits for all its inputs.
+    save = anatomy_sink(study, anatomy, "save_labels")
+    workflow.connect([
+        (segment, save, [
+            (f"outputnode.{port}", port) for port in ("dseg", "confidence", "probseg")
+        ]),
+    ])  # fmt: skip
+
+
+def segment_anatomy(workflow: pe.Workflow, study: Study, atlas: Atlas) -> pe.Workflow:
+    """Add the labels of the T1w that a graph prepares, and return who makes them."""
     settings = study.protocol.segmentation
     if study.placed:
         needs = ("t1w_brain", "template_to_t1w")
@@ -31,16 +43,12 @@ def connect_segmentation(
         segment = init_pairwise_segmentation_wf(
             atlas=atlas, seed=settings.seed, spacing=settings.spacing, fusion=settings.fusion
         )
-    # A sink of their own: tissues are of use without labels, and a sink waits for all its inputs.
-    save = anatomy_sink(study, anatomy, "save_labels")
     workflow.connect([
         (workflow.get_node("anatomy_wf"), segment, [
             (f"outputnode.{port}", f"inputnode.{port}") for port in needs
         ]),
-        (segment, save, [
-            (f"outputnode.{port}", port) for port in ("dseg", "confidence", "probseg")
-        ]),
     ])  # fmt: skip
+    return segment
 
 
 def connect_labels(

@@ -11,6 +11,7 @@ from nipype.pipeline import engine as pe
 from qsmprep.bids.ages import read_age
 from qsmprep.bids.atlas import Atlas
 from qsmprep.bids.derivatives import bids_uri
+from qsmprep.bids.longitudinal import Longitudinal, Series
 from qsmprep.bids.lookups import tissue_of
 from qsmprep.bids.models import Acquisition, Anatomy
 from qsmprep.bids.template import MNI, Template
@@ -40,6 +41,8 @@ class Study:
         What background removal and inversion compute on.
     template
         What maps are carried to.
+    longitudinal
+        Participants whose sessions are brought together.
     """
 
     bids_dir: Path
@@ -49,6 +52,7 @@ class Study:
     placed: Mapping[str, Path] = field(default_factory=dict)
     device: str = "cpu"
     template: Template = MNI
+    longitudinal: tuple[Longitudinal, ...] = ()
 
     @property
     def dual_contrast(self) -> bool:
@@ -102,6 +106,55 @@ def anatomy_sink(study: Study, anatomy: Anatomy, name: str) -> pe.Node:
     """Return a node that saves outputs of a T1w."""
     known = _known_atlas(study)
     return _sink(study, name, "anatomy", anatomy.stem, sources=[anatomy.path], known=known)
+
+
+def participant_sink(study: Study, longitudinal: Longitudinal, name: str) -> pe.Node:
+    """Return a node that saves what all sessions of a participant share."""
+    sources = [anatomy.path for anatomy in longitudinal.anatomies]
+    return _sink(
+        study,
+        name,
+        "participant",
+        longitudinal.stem,
+        sources=sources,
+        known=_known_atlas(study),
+        participant_image=f"bids::{longitudinal.image.as_posix()}",
+    )
+
+
+def series_sink(study: Study, longitudinal: Longitudinal, series: Series, name: str) -> pe.Node:
+    """Return a node that saves what changed from session to session."""
+    sources = [_first(acquisition) for acquisition in series.acquisitions]
+    return _sink(
+        study,
+        name,
+        "series",
+        series.stem,
+        sources=sources,
+        known=_known_atlas(study),
+        participant_image=f"bids::{longitudinal.image.as_posix()}",
+    )
+
+
+def through_time_sink(
+    study: Study, longitudinal: Longitudinal, acquisition: Acquisition, name: str
+) -> pe.Node:
+    """Return a node that saves outputs of an acquisition in the space of all sessions."""
+    return _sink(
+        study,
+        name,
+        "through_time",
+        acquisition.stem,
+        sources=[path for part in acquisition.parts.values() for path in part],
+        suffix=acquisition.suffix,
+        known=_known(study, acquisition),
+        participant_image=f"bids::{longitudinal.image.as_posix()}",
+    )
+
+
+def _first(acquisition: Acquisition) -> Path:
+    """Return the first of the files of an acquisition."""
+    return next(iter(acquisition.parts.values()))[0]
 
 
 def figure_sink(study: Study, acquisition: Acquisition, name: str) -> pe.Node:

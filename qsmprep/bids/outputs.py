@@ -33,7 +33,8 @@ def output_path(
     Parameters
     ----------
     kind
-        ``acquisition`` or ``anatomy``.
+        ``acquisition``, ``anatomy``, or of several sessions ``participant``, ``through_time`` or
+        ``series``.
     port
         Name of the output in the graph.
     stem
@@ -66,6 +67,7 @@ def output_metadata(
     sources: list[str],
     facts: Mapping[str, object],
     template: str = "",
+    participant: str = "",
 ) -> dict[str, object]:
     """
     Return the sidecar of an output: what it is, what made it, from what and how.
@@ -84,10 +86,12 @@ def output_metadata(
         What was found on the way; kept where the table says so.
     template
         BIDS URI of the template, if the name of its space is not known to BIDS.
+    participant
+        BIDS URI of the mean of a participant's sessions.
     """
     spec = output_table()[kind][port]
     # BIDS wants to know which image a space is that it does not know by name.
-    images = {"T1w": sources[0], "{template}": template}
+    images = {"T1w": sources[0], "{template}": template, "participant": participant}
     reference = images.get(spec.get("space", ""), "")
     # Labels that were refined by susceptibility depend on what the table depends on.
     depends = "regions" if port == "dseg" and "DeepNuclei" in facts else port

@@ -23,6 +23,7 @@ from qsmprep.bids.derivatives import sidecar_path, write_json
 from qsmprep.bids.outputs import output_metadata, output_path, output_table
 from qsmprep.bids.template import BUNDLED
 from qsmprep.files import atomic_write_text, replacing
+from qsmprep.interfaces.change import CHANGE_COLUMNS
 from qsmprep.interfaces.regions import columns
 
 GZIP_LEVEL = 4
@@ -31,12 +32,13 @@ GZIP_LEVEL = 4
 
 class _SaveDerivativesInputSpec(DynamicTraitedSpec, BaseInterfaceInputSpec):
     out_dir = traits.Str(mandatory=True, desc="output folder")
-    kind = traits.Enum("acquisition", "anatomy", mandatory=True, desc="what the outputs are of")
+    kind = traits.Enum(*output_table(), mandatory=True, desc="what the outputs are of")
     stem = traits.Str(mandatory=True, desc="name of the outputs without suffix")
     suffix = traits.Str("T1w", usedefault=True, desc="suffix of the input")
     atlas = traits.Str("", usedefault=True, desc="name of the atlas")
     template = traits.Str(BUNDLED, usedefault=True, desc="name of the template")
     template_image = traits.Str("", usedefault=True, desc="BIDS URI of a template of one's own")
+    participant_image = traits.Str("", usedefault=True, desc="BIDS URI of a participant's mean")
     lookup = traits.List(traits.Any, desc="index, name and hemisphere of its regions")
     protocol = traits.Dict(mandatory=True, desc="settings of all stages")
     digest = traits.Str(mandatory=True, desc="digest of the protocol")
@@ -93,6 +95,7 @@ class SaveDerivatives(SimpleInterface):
                 sources=self.inputs.sources,
                 facts=facts,
                 template=self.inputs.template_image,
+                participant=self.inputs.participant_image,
             )
             if port == "probseg":
                 metadata["LabelMap"] = [f"{name} {side}" for _, name, side in self.inputs.lookup]
@@ -100,6 +103,8 @@ class SaveDerivatives(SimpleInterface):
                 legacy = bool(self.inputs.protocol["regions"]["legacy"])
                 described = columns(legacy=legacy)
                 metadata |= {name: {"Description": text} for name, text in described.items()}
+            if port == "change":
+                metadata |= {n: {"Description": text} for n, text in CHANGE_COLUMNS.items()}
             write_json(sidecar_path(target), metadata)
         if port == "dseg":
             self._save_lookup(target)

@@ -122,6 +122,52 @@ def syn(ants, fixed, moving, prefix: str) -> tuple[str, str]:
     return transforms
 
 
+def align_rigidly(ants, fixed, moving, folder: Path):
+    """
+    Return the rigid transform from points of `fixed` to those of `moving`, by mutual information.
+
+    Parameters
+    ----------
+    ants
+        The module, seeded.
+    fixed, moving
+        An image and its mask each.
+    folder
+        For what ANTs writes.
+    """
+    brains = fixed, moving
+    # Scanners keep one frame for a session, but a T1w of another day lies anywhere.
+    fixed, moving = (working_image(ants, image, mask, 4.0) for image, mask in brains)
+    tries: list[tuple[float, int, list[str]]] = []
+    for start in ("Identity", None):  # None: centres of mass
+        found = ants.registration(
+            fixed,
+            moving,
+            "Rigid",
+            initial_transform=start,
+            aff_iterations=(500, 200),
+            aff_shrink_factors=(2, 1),
+            aff_smoothing_sigmas=(1, 0),
+            aff_random_sampling_rate=0.5,
+            outprefix=str(folder / f"start{len(tries)}_"),
+        )
+        # ANTs gives the mutual information's negative, so that the smaller is the better.
+        metric = ants.image_mutual_information(fixed, found["warpedmovout"])
+        tries.append((metric, len(tries), found["fwdtransforms"]))
+    fixed, moving = (working_image(ants, image, mask, 0.0) for image, mask in brains)
+    found = ants.registration(
+        fixed,
+        moving,
+        "Rigid",
+        initial_transform=min(tries)[-1],
+        aff_iterations=(50, 30),
+        aff_shrink_factors=(2, 1),
+        aff_smoothing_sigmas=(1, 0),
+        outprefix=str(folder / "fine_"),
+    )
+    return ants.read_transform(found["fwdtransforms"][0])
+
+
 class _TemplateFilesInputSpec(BaseInterfaceInputSpec):
     files = traits.Dict(usedefault=True, desc="images of another template; none: nilearn's")
     resolution = traits.Int(1, usedefault=True, desc="edge of a voxel of nilearn's, mm")
@@ -193,37 +239,8 @@ class RigidToMagnitude(SimpleInterface):
     def _run_interface(self, runtime):
         ants = seeded_ants(self.inputs.seed)
         cwd = Path(runtime.cwd)
-        brains = self._brains(ants)
-        # Scanners keep one frame for a session, but a T1w of another day lies anywhere.
-        fixed, moving = (working_image(ants, image, mask, 4.0) for image, mask in brains)
-        tries: list[tuple[float, int, list[str]]] = []
-        for start in ("Identity", None):  # None: centres of mass
-            found = ants.registration(
-                fixed,
-                moving,
-                "Rigid",
-                initial_transform=start,
-                aff_iterations=(500, 200),
-                aff_shrink_factors=(2, 1),
-                aff_smoothing_sigmas=(1, 0),
-                aff_random_sampling_rate=0.5,
-                outprefix=str(cwd / f"start{len(tries)}_"),
-            )
-            # ANTs gives the mutual information's negative, so that the smaller is the better.
-            metric = ants.image_mutual_information(fixed, found["warpedmovout"])
-            tries.append((metric, len(tries), found["fwdtransforms"]))
-        fixed, moving = (working_image(ants, image, mask, 0.0) for image, mask in brains)
-        found = ants.registration(
-            fixed,
-            moving,
-            "Rigid",
-            initial_transform=min(tries)[-1],
-            aff_iterations=(50, 30),
-            aff_shrink_factors=(2, 1),
-            aff_smoothing_sigmas=(1, 0),
-            outprefix=str(cwd / "fine_"),
-        )
-        forward = ants.read_transform(found["fwdtransforms"][0])
+        fixed, moving = self._brains(ants)
+        forward = align_rigidly(ants, fixed, moving, cwd)
         for name, transform in (("t1w_to_gre", forward), ("gre_to_t1w", forward.invert())):
             path = str(cwd / f"{name}.txt")
             ants.write_transform(transform, path)

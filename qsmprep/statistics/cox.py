@@ -21,7 +21,6 @@ from qsmprep.statistics.design import complete, design, variables
 from qsmprep.statistics.histories import columns, histories, strata_names
 from qsmprep.statistics.partial_likelihood import (
     Histories,
-    Shares,
     concordance,
     log_likelihood,
     score,
@@ -39,12 +38,14 @@ _FEW_EVENTS = 10
 
 @dataclass(frozen=True)
 class _Numbers:
-    """Estimates of all columns; those of columns without a finite one are missing."""
+    """Estimates, missing for columns without a finite one, and likelihoods there and at zero."""
 
     beta: Array
     covariance: Array
     table: pd.DataFrame
     unbounded: list[str]
+    log_likelihood: float
+    null: float
 
 
 def cox(
@@ -131,7 +132,7 @@ def cox(
             matrix, spec, used[variables(formula)], focus, past, found, numbers.beta,
             numbers.covariance, confidence, strata_names(used, strata),
         )  # fmt: skip
-    facts = _facts(used, past, x, numbers, found)
+    facts = _facts(used, past, x, numbers)
     return Fitted(
         numbers.table,
         facts,
@@ -218,7 +219,10 @@ def _by_lifelines(
     table = _table(names, beta, error, z, p_value, beta - width, beta + width)
     table.loc[lost, table.columns.difference(["term"])] = np.nan
     unbounded = [name for name, gone in zip(names, lost, strict=True) if gone]
-    return _Numbers(beta, covariance, table, unbounded)
+    zero = np.zeros_like(beta)
+    null = log_likelihood(x, past, zero, shares(x, past, zero))
+    highest = log_likelihood(x, past, beta, found)
+    return _Numbers(beta, covariance, table, unbounded, highest, null)
 
 
 def _inverse(information: Array, slope: Array) -> tuple[Array, Array]:
@@ -269,11 +273,13 @@ def _by_firth(x: Array, names: list[str], past: Histories, confidence: float) ->
     """Return the estimates of Firth's likelihood, with tests and intervals of its profile."""
     fit = penalised.fit(x, past, confidence)
     if not fit.converged:
-        raise RequestError("Firth's likelihood has no maximum that could be found")
+        raise RequestError(
+            "Firth's likelihood has no maximum that could be found; use fewer covariates"
+        )
     z = np.sign(fit.beta) * np.sqrt(fit.chi2)
     error = np.sqrt(np.diag(fit.covariance))
     table = _table(names, fit.beta, error, z, chi2.sf(fit.chi2, 1), fit.ci_low, fit.ci_high)
-    return _Numbers(fit.beta, fit.covariance, table, [])
+    return _Numbers(fit.beta, fit.covariance, table, [], fit.log_likelihood, fit.null)
 
 
 def _table(
@@ -288,14 +294,10 @@ def _table(
         )
 
 
-def _facts(
-    used: pd.DataFrame, past: Histories, x: Array, numbers: _Numbers, found: Shares
-) -> dict[str, Fact]:
+def _facts(used: pd.DataFrame, past: Histories, x: Array, numbers: _Numbers) -> dict[str, Fact]:
     """Return numbers about the fit."""
     events, terms = int(past.event.sum()), x.shape[1]
-    highest = log_likelihood(x, past, numbers.beta, found)
-    zero = np.zeros(terms)
-    gain = 2 * (highest - log_likelihood(x, past, zero, shares(x, past, zero)))
+    gain = 2 * (numbers.log_likelihood - numbers.null)
     facts: dict[str, Fact] = {"n": len(used)}
     if "participant_id" in used:
         facts["participants"] = int(used["participant_id"].nunique())
@@ -305,7 +307,7 @@ def _facts(
         "strata": int(np.unique(past.stratum).size),
         "converged": not numbers.unbounded,
         "concordance": concordance(x @ numbers.beta, past),
-        "log_likelihood": highest,
+        "log_likelihood": numbers.log_likelihood,
         "likelihood_ratio": gain,
         "likelihood_ratio_df": terms,
         "likelihood_ratio_p": float(chi2.sf(gain, terms)),

@@ -28,8 +28,8 @@ class FirthFit:
         Limits of the profile of the penalised likelihood.
     chi2 : (p,) array
         Twice what the penalised log likelihood loses where a coefficient is held at 0.
-    log_likelihood
-        Penalised, at `beta`.
+    log_likelihood, null
+        Penalised, at `beta` and at 0.
     converged
         Whether the maximum was found.
     """
@@ -40,6 +40,7 @@ class FirthFit:
     ci_high: Array
     chi2: Array
     log_likelihood: float
+    null: float
     converged: bool
 
 
@@ -90,9 +91,10 @@ def fit(x: Array, histories: Histories, confidence: float) -> FirthFit:
         for side, sign in enumerate((-1, 1)):
             limits[side, term] = _crossing(drop, best[term], sign * error, width)
     low, high = limits / scale
+    null, units = _penalised(x, histories, np.zeros(n_terms))[0], float(np.log(scale).sum())
     return FirthFit(
         best / scale, covariance / np.outer(scale, scale), low, high, lost,
-        top + np.log(scale).sum(), converged,
+        top + units, null + units, converged,
     )  # fmt: skip
 
 

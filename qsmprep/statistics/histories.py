@@ -45,7 +45,9 @@ def histories(
         _refuse(data, begin >= stop, f"{entry} is not before {time}")
     stratum = np.zeros(len(data), int)
     if strata:
-        stratum = data.groupby(list(strata), sort=True).ngroup().to_numpy()
+        stratum = (
+            data[list(strata)].reset_index(drop=True).groupby(list(strata)).ngroup().to_numpy()
+        )
     return Histories(begin, stop, happened == 1, stratum)
 
 
@@ -53,7 +55,7 @@ def strata_names(data: pd.DataFrame, strata: Sequence[str]) -> list[str]:
     """Return the names of the strata in the order of their numbers; one without a name if none."""
     if not strata:
         return [""]
-    keys = data.groupby(list(strata), sort=True).size().index
+    keys = data[list(strata)].reset_index(drop=True).groupby(list(strata)).size().index
     values = keys if len(strata) > 1 else ((key,) for key in keys)
     return [
         ", ".join(f"{name} {value}" for name, value in zip(strata, each, strict=True))
@@ -76,6 +78,5 @@ def _numbers(data: pd.DataFrame, column: str) -> np.ndarray:
 def _refuse(data: pd.DataFrame, wrong: np.ndarray, fact: str) -> None:
     """Raise if any row is wrong, naming the first."""
     if wrong.any():
-        rows = "row" if wrong.sum() == 1 else "rows"
         first = data.index[np.flatnonzero(wrong)[0]]
-        raise RequestError(f"{fact} in {wrong.sum()} of {len(data)} {rows}, first in {first}")
+        raise RequestError(f"{fact} in {wrong.sum()} of {len(data)} rows, first in {first}")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.metadata import version
 from itertools import combinations, pairwise
-import warnings
 
 from lifelines import KaplanMeierFitter
+from lifelines.exceptions import StatError
 import numpy as np
 import pandas as pd
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
@@ -177,15 +177,18 @@ def _curves(
     fits = {}
     for k, name in enumerate(names):
         own = group == k
-        with warnings.catch_warnings():
-            # Late entry can empty a risk set; a note of ours says so.
-            warnings.simplefilter("ignore")
+        try:
             fits[name] = KaplanMeierFitter(alpha=1 - confidence).fit(
                 past.stop[own],
                 past.event[own],
                 entry=past.entry[own] if late else None,
                 label=name,
             )
+        except StatError as error:
+            raise RequestError(
+                f"group {name}: all who are at risk early have the event before others enter, so "
+                "that the curve ends there; keep rows with an early entry out, or fit cox"
+            ) from error
     return fits
 
 
@@ -195,6 +198,8 @@ def _tests(past: Histories, group: Array, names: list[str]) -> dict[str, LogRank
         return {}
     k = len(names)
     every = log_rank(past, group, k)
+    if np.trace(every.covariance) < 1e-9:
+        raise RequestError("rows of different groups are never at risk together within strata")
     if k == 2:
         return {f"{names[1]} vs {names[0]}": every}
     tests = {"all groups": every}
@@ -219,7 +224,7 @@ def _estimates(
     for name, test in tests.items():
         head = (test.statistic, test.df, test.p_value)
         variance = test.covariance[-1, -1]
-        if test.df > 1 or variance == 0:
+        if test.df > 1 or variance < 1e-9:
             rows.append((name, np.nan, np.nan, *head, np.nan, np.nan))
             continue
         ratio, error = (test.observed - test.expected)[-1] / variance, 1 / np.sqrt(variance)
@@ -288,17 +293,6 @@ def _notes(past: Histories, group: Array, names: list[str], facts: dict[str, Fac
             f"{facts['n']} rows are of {facts['participants']} participants, yet are taken to be "
             "independent."
         )
-    for k, name in enumerate(names):
-        own = (group == k) & (past.stop < past.stop[group == k].max())
-        moments = np.unique(past.stop[own & past.event])
-        inside = (past.entry[group == k] < moments[:, None]) & (
-            past.stop[group == k] > moments[:, None]
-        )
-        if len(moments) and not inside.any(axis=1).all():
-            notes.append(
-                f"{name}: nobody else is at risk at {moments[~inside.any(axis=1)][0]:g}, so that "
-                "the curve is 0 from there on although others enter later; begin later."
-            )
     return notes
 
 

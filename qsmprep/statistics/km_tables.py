@@ -59,7 +59,8 @@ def at_risk_table(
         for moment in at:
             inside = (stop >= moment) & ((entry < moment) | (entry <= 0))
             happened = int((event & (stop <= moment)).sum())
-            alive = float(fits[name].predict(moment))
+            # Beyond the last observation nothing is known.
+            alive = float(fits[name].predict(moment)) if moment <= stop.max() else np.nan
             rows.append((name, float(moment), int(inside.sum()), happened, alive))
     return pd.DataFrame(rows, columns=["group", "time", "at_risk", "events", "survival"])
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from lifelines import KaplanMeierFitter
 import numpy as np
 import pandas as pd
 from scipy.stats import chi2
@@ -63,14 +62,12 @@ def ph_test(
 
 def _without_events(histories: Histories, time: Array) -> Array:
     """Return one less the proportion without an event just before each time, strata pooled."""
-    curve = KaplanMeierFitter().fit(
-        histories.stop,
-        histories.event,
-        entry=histories.entry if np.isfinite(histories.entry).all() else None,
-    )
-    steps = curve.survival_function_.iloc[:, 0]
-    before = np.searchsorted(steps.index.to_numpy(), time, side="left") - 1
-    return 1 - steps.to_numpy()[np.maximum(before, 0)]
+    # Not by lifelines, which refuses curves that late entry brings to zero.
+    steps, count = np.unique(histories.stop[histories.event], return_counts=True)
+    at_risk = np.searchsorted(np.sort(histories.entry), steps)
+    at_risk = at_risk - np.searchsorted(np.sort(histories.stop), steps)
+    curve = np.concatenate([[1.0], np.cumprod(1 - count / at_risk)])
+    return 1 - curve[np.searchsorted(steps, time)]
 
 
 def residual_plot(
@@ -83,7 +80,10 @@ def residual_plot(
     for name, y in zip(names, scaled.T, strict=True):
         panel = {"panel": name, "group": ""}
         frames.append(pd.DataFrame({**panel, "kind": "point", "x": time, "y": y}))
-        line = np.unique(lowess(y, time, frac=2 / 3), axis=0)
+        # Robust smoothing would take the events of a rare category for outliers.
+        with np.errstate(invalid="ignore"):  # no line where most events are at one time
+            line = lowess(y, time, frac=2 / 3, it=0)
+        line = np.unique(line[np.isfinite(line).all(axis=1)], axis=0)
         frames.append(pd.DataFrame({**panel, "kind": "line", "x": line[:, 0], "y": line[:, 1]}))
     data = pd.concat(frames, ignore_index=True).assign(ci_low=np.nan, ci_high=np.nan)
     return Drawing(

@@ -1,0 +1,196 @@
+"""Sessions of one participant that belong together, in the order of time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+import csv
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+import re
+
+from qsmprep.bids.entities import folder_of, join_entities
+from qsmprep.bids.models import Acquisition, Anatomy
+from qsmprep.bids.outputs import expected_outputs
+from qsmprep.bids.status import StatusRow
+
+SPACE = "participant"
+"""What the space half-way between the sessions is called."""
+
+DAYS_PER_YEAR = 365.25
+
+
+@dataclass(frozen=True)
+class Series:
+    """
+    Acquisitions of one participant that differ in their session alone.
+
+    Parameters
+    ----------
+    acquisitions
+        In the order of time; of the labels of their sessions where no time is told.
+    years
+        Since the first of them; None where the dataset does not tell.
+    """
+
+    acquisitions: tuple[Acquisition, ...]
+    years: tuple[float | None, ...]
+
+    @property
+    def stem(self) -> str:
+        """Name of outputs without session and suffix."""
+        first = self.acquisitions[0]
+        return join_entities({"sub": first.participant} | dict(first.entities))
+
+
+@dataclass(frozen=True)
+class Longitudinal:
+    """
+    Everything of one participant that is seen through time.
+
+    Parameters
+    ----------
+    participant
+        Label without ``sub-``.
+    series
+        At least one, of at least two sessions each.
+    """
+
+    participant: str
+    series: tuple[Series, ...]
+
+    @property
+    def stem(self) -> str:
+        """Name of outputs without suffix."""
+        return f"sub-{self.participant}"
+
+    @property
+    def key(self) -> str:
+        """Unique name for humans."""
+        return f"{self.stem}_longitudinal"
+
+    @property
+    def name_safe(self) -> str:
+        """Unique name of a node in a graph."""
+        return re.sub(r"\W", "_", self.key)
+
+    @property
+    def acquisitions(self) -> tuple[Acquisition, ...]:
+        """Those of all series."""
+        return tuple(one for series in self.series for one in series.acquisitions)
+
+    @property
+    def anatomies(self) -> tuple[Anatomy, ...]:
+        """The T1w of all sessions, each once, in the order of their names."""
+        found = {one.t1w.key: one.t1w for one in self.acquisitions if one.t1w}
+        return tuple(found[key] for key in sorted(found))
+
+    @property
+    def image(self) -> Path:
+        """The image that defines the common space, below the output folder."""
+        return folder_of(self.stem) / "anat" / f"{self.stem}_space-{SPACE}_T1w.nii.gz"
+
+
+def find_longitudinal(
+    acquisitions: Iterable[Acquisition], bids_dir: Path
+) -> tuple[Longitudinal, ...]:
+    """
+    Return every participant of whom some acquisition was repeated in another session.
+
+    Parameters
+    ----------
+    acquisitions
+        What will be processed; those without a T1w take no part.
+    bids_dir
+        The dataset, whose ``sessions.tsv`` tell the time.
+    """
+    groups: dict[tuple, list[Acquisition]] = {}
+    for one in acquisitions:
+        if one.t1w and one.session:
+            groups.setdefault((one.participant, one.entities, one.suffix), []).append(one)
+    found: dict[str, list[Series]] = {}
+    for (participant, *_), members in groups.items():
+        if len(members) > 1:
+            found.setdefault(participant, []).append(_in_order(members, bids_dir))
+    return tuple(Longitudinal(who, tuple(series)) for who, series in found.items())
+
+
+def expected_of_longitudinal(
+    longitudinal: Longitudinal, *, atlas: str, template: str
+) -> list[Path]:
+    """Return the outputs of a participant through time, below the output folder."""
+    expected = partial(expected_outputs, atlas=atlas, template=template, echoes=2)
+    paths = expected("participant", longitudinal.stem, suffix="T1w")
+    for series in longitudinal.series:
+        paths += expected("series", series.stem, suffix="T1w")
+    for one in longitudinal.acquisitions:
+        paths += expected("through_time", one.stem, suffix=one.suffix)
+    return paths
+
+
+def judge_longitudinal(
+    longitudinal: Longitudinal,
+    out_dir: Path,
+    *,
+    atlas: str,
+    template: str,
+    crashes: Mapping[str, Sequence[str]],
+    ending: str = "",
+) -> StatusRow:
+    """Return the row of a participant through time; see `qsmprep.bids.outcome.judge`."""
+    expected = expected_of_longitudinal(longitudinal, atlas=atlas, template=template)
+    missing = [path.name for path in expected if not (out_dir / path).exists()]
+    names = [longitudinal.name_safe]
+    names += [one.name_safe for one in longitudinal.acquisitions]
+    names += [one.name_safe for one in longitudinal.anatomies]
+    reasons = [reason for name in names for reason in crashes.get(name, [])]
+    if missing and not reasons:
+        reasons.append(ending or f"{', '.join(missing)} not made")
+    if not missing:
+        return StatusRow.named(longitudinal.key, "done")
+    whole = len(missing) == len(expected)
+    return StatusRow.named(
+        longitudinal.key, "failed" if whole else "partial", " | ".join(dict.fromkeys(reasons))
+    )
+
+
+def _in_order(acquisitions: list[Acquisition], bids_dir: Path) -> Series:
+    sessions = [str(one.session) for one in acquisitions]
+    years = read_years(bids_dir, acquisitions[0].participant, sessions)
+    known = all(year is not None for year in years)
+    pairs = sorted(
+        zip(years, sessions, acquisitions, strict=True),
+        key=lambda pair: (pair[0] if known else 0.0, pair[1]),
+    )
+    start = pairs[0][0]
+    since = [None if start is None or year is None else year - start for year, _, _ in pairs]
+    return Series(tuple(one for *_, one in pairs), tuple(since))
+
+
+def read_years(bids_dir: Path, participant: str, sessions: list[str]) -> list[float | None]:
+    """
+    Return when sessions took place, in years from an arbitrary start; None where not told.
+
+    ``sub-X_sessions.tsv`` tells it by `years_from_baseline`, by `acq_time` or, coarsely, by `age`;
+    the first column that knows all of the sessions counts.
+    """
+    name = f"sub-{participant}"
+    path = bids_dir / name / f"{name}_sessions.tsv"
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = {row.get("session_id"): row for row in csv.DictReader(file, delimiter="\t")}
+    except (OSError, ValueError, csv.Error):
+        rows = {}
+    told = [rows.get(f"ses-{session}", {}) for session in sessions]
+    for column, read in (("years_from_baseline", float), ("acq_time", _date), ("age", float)):
+        try:
+            return [read(row[column]) for row in told]
+        except (KeyError, TypeError, ValueError):
+            continue
+    return [None] * len(sessions)
+
+
+def _date(text: str) -> float:
+    """Return a date and time of ISO 8601 in years."""
+    return datetime.fromisoformat(text).replace(tzinfo=None).toordinal() / DAYS_PER_YEAR

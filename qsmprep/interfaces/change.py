@@ -1,0 +1,115 @@
+"""What changed between the sessions of a participant, as a Nipype interface."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from nipype.interfaces.base import (
+    BaseInterfaceInputSpec,
+    File,
+    InputMultiObject,
+    SimpleInterface,
+    TraitedSpec,
+    traits,
+)
+import numpy as np
+import pandas as pd
+
+KEY = ["participant_id", "acquisition", "run", "atlas", "index", "name", "hemisphere", "map",
+       "reference", "units"]  # fmt: skip
+
+CHANGE_COLUMNS = {
+    "participant_id": "participant",
+    "session_from": "first session",
+    "session_to": "later session",
+    "years": "from the first to the later session; n/a where the dataset does not tell",
+    "acquisition": "BIDS entity acq",
+    "run": "BIDS entity run",
+    "atlas": "atlas the labels come from",
+    "index": "value of the region's voxels in the segmentation",
+    "name": "region",
+    "hemisphere": "L, R, M (midline) or B (left and right pooled)",
+    "map": "Chimap or R2starmap",
+    "reference": "what zero means for susceptibility; n/a for other maps",
+    "units": "unit of first, later, change and sem",
+    "first": "mean in the first session",
+    "later": "mean in the later session, in the same voxels",
+    "change": "later less first",
+    "change_per_year": "change divided by years; n/a where years are not known or 0",
+    "sem": "standard error of the change that those of the two means amount to",
+    "flag": "what to beware of in either session, separated by semicolons; n/a for nothing",
+}
+"""What stands in each column of the table of changes, in their order."""
+
+
+def change_table(tables: Sequence[pd.DataFrame], years: Sequence[float | None]) -> pd.DataFrame:
+    """
+    Return what changed from the first session to each later one.
+
+    Parameters
+    ----------
+    tables
+        Tables of regions of the sessions, in the order of time, text where there are names.
+    years
+        Since the first session; None where not known.
+    """
+    first = tables[0].set_index(KEY)
+    parts = []
+    for table, since in zip(tables[1:], years[1:], strict=True):
+        later = table.set_index(KEY).reindex(first.index)
+        change = later["mean"] - first["mean"]
+        parts.append(
+            pd.DataFrame({
+                "session_from": first["session_id"],
+                "session_to": table["session_id"].iloc[0],
+                "years": np.nan if since is None else since,
+                "first": first["mean"],
+                "later": later["mean"],
+                "change": change,
+                "change_per_year": change / since if since else np.nan,
+                "sem": np.hypot(first["sem"], later["sem"]),
+                "flag": [_flags(*pair) for pair in zip(first["flag"], later["flag"], strict=True)],
+            })
+        )  # fmt: skip
+    return pd.concat(parts).reset_index()[list(CHANGE_COLUMNS)]
+
+
+def _flags(*given: object) -> str | None:
+    """Return the flags of both sessions, each once."""
+    said = [flag for text in given if isinstance(text, str) for flag in text.split("; ")]
+    return "; ".join(dict.fromkeys(said)) or None
+
+
+def read_regions(path: str | Path) -> pd.DataFrame:
+    """Return a table of regions with names as text."""
+    words = ["participant_id", "session_id", "acquisition", "run", "atlas", "index", "name",
+             "hemisphere", "map", "reference", "units", "flag"]  # fmt: skip
+    table = pd.read_csv(path, sep="\t", dtype=dict.fromkeys(words, str), na_values=["n/a"],
+                        keep_default_na=False)  # fmt: skip
+    return table.fillna(dict.fromkeys(words[:-1], "n/a"))
+
+
+class _MeasureChangeInputSpec(BaseInterfaceInputSpec):
+    tables = InputMultiObject(File(exists=True), mandatory=True, desc="in the order of time")
+    years = traits.List(traits.Any, mandatory=True, desc="since the first; None where not known")
+
+
+class _MeasureChangeOutputSpec(TraitedSpec):
+    table = File(exists=True, desc="one row per region, map, reference and later session")
+
+
+class MeasureChange(SimpleInterface):
+    """Write what changed in every region."""
+
+    input_spec = _MeasureChangeInputSpec
+    output_spec = _MeasureChangeOutputSpec
+
+    def _run_interface(self, runtime):
+        tables = [read_regions(path) for path in self.inputs.tables]
+        path = Path(runtime.cwd) / "change.tsv"
+        change_table(tables, self.inputs.years).to_csv(
+            path, sep="\t", index=False, na_rep="n/a", lineterminator="\n"
+        )
+        self._results["table"] = str(path)
+        return runtime

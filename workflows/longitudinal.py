@@ -1,0 +1,299 @@
+"""All sessions of a participant in one space, measured in the same voxels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from nipype.interfaces.utility import Merge, Select
+from nipype.pipeline import engine as pe
+
+from qsmprep.bids.atlas import Atlas
+from qsmprep.bids.longitudinal import Longitudinal, Series
+from qsmprep.bids.models import Acquisition
+from qsmprep.interfaces.change import MeasureChange
+from qsmprep.interfaces.longitudinal import CommonMask, ParticipantTemplate
+from qsmprep.interfaces.registration import CarryMap
+from qsmprep.workflows._graph import open_graph
+from qsmprep.workflows.anatomy import init_anatomy_wf
+from qsmprep.workflows.labels import segment_anatomy
+from qsmprep.workflows.referencing import init_referencing_wf
+from qsmprep.workflows.regions import init_regions_wf
+from qsmprep.workflows.sharing import MARK, name_of
+from qsmprep.workflows.study import Study, participant_sink, series_sink, through_time_sink
+from qsmprep.workflows.template import INTERPOLATIONS
+
+
+def init_participant_template_wf(
+    *, seed: int, name: str = "participant_template_wf"
+) -> pe.Workflow:
+    """
+    Average the T1w of all sessions half-way between them.
+
+    Parameters
+    ----------
+    seed
+        Seed of the registrations' sampling.
+    name
+        Name of the workflow.
+
+    Inputs
+    ------
+    t1w
+        T1w of every session, without shading.
+    brain_mask
+        Their brains.
+
+    Outputs
+    -------
+    template
+        Mean T1w, zero outside the brain.
+    t1w_to_participant
+        Rigid ITK transforms that carry each T1w to the mean, in the order of the inputs.
+    """
+    workflow, inputnode, outputnode = open_graph(
+        name, ["t1w", "brain_mask"], ["template", "t1w_to_participant"]
+    )
+    average = pe.Node(ParticipantTemplate(seed=seed), name="average")
+
+    workflow.connect([
+        (inputnode, average, [("t1w", "t1w"), ("brain_mask", "brain_mask")]),
+        (average, outputnode, [
+            ("template", "template"), ("transforms", "t1w_to_participant"),
+        ]),
+    ])  # fmt: skip
+    return workflow
+
+
+def init_participant_space_wf(
+    *, r2star: bool = True, name: str = "participant_space_wf"
+) -> pe.Workflow:
+    """
+    Carry maps of one session to the space of all, with one interpolation.
+
+    Parameters
+    ----------
+    r2star
+        Whether there is a relaxation rate: a single echo has none.
+    name
+        Name of the workflow.
+
+    Inputs
+    ------
+    chi
+        Susceptibility, ppm.
+    noise
+        Standard deviation of the field, ppm.
+    r2star
+        Effective transverse relaxation rate, 1/s.
+    trusted_mask
+        Where susceptibility is known.
+    brain_mask
+        Brain in GRE space.
+    gre_to_t1w
+        ITK transform that carries images of the echoes to the T1w.
+    t1w_to_participant
+        ITK transform that carries the T1w to the space of all sessions.
+    template
+        Image on the grid of that space.
+
+    Outputs
+    -------
+    chi
+        Susceptibility, ppm; zero where not known.
+    noise
+        Standard deviation of the field, ppm.
+    r2star
+        Relaxation rate, 1/s.
+    trusted_mask
+        Where susceptibility is known.
+    """
+    masks = {"chi": "trusted_mask", "noise": "trusted_mask", "r2star": "brain_mask"}
+    workflow, inputnode, outputnode = open_graph(
+        name,
+        [*masks, "trusted_mask", "brain_mask", "gre_to_t1w", "t1w_to_participant", "template"],
+        [*masks, "trusted_mask"],
+    )
+    route = pe.Node(Merge(2), name="route")
+    workflow.connect([
+        (inputnode, route, [("gre_to_t1w", "in1"), ("t1w_to_participant", "in2")]),
+    ])  # fmt: skip
+    for image, mask in masks.items():
+        if image == "r2star" and not r2star:
+            continue
+        interpolation = INTERPOLATIONS.get(image, "linear")
+        carry = pe.Node(CarryMap(interpolation=interpolation), name=f"carry_{image}")
+        workflow.connect([
+            (inputnode, carry, [(image, "image"), (mask, "mask"), ("template", "reference")]),
+            (route, carry, [("out", "transforms")]),
+            (carry, outputnode, [("resampled", image)]),
+        ])  # fmt: skip
+    workflow.connect(workflow.get_node("carry_chi"), "mask", outputnode, "trusted_mask")
+    return workflow
+
+
+def build_longitudinal(study: Study, longitudinal: Longitudinal) -> pe.Workflow:
+    """Return the graph of a participant through time, with its outputs saved."""
+    if study.atlas is None:
+        raise ValueError("there is nothing to measure without an atlas")
+    workflow = pe.Workflow(name=longitudinal.name_safe)
+    settings = study.protocol.normalisation
+    average = init_participant_template_wf(seed=settings.seed)
+    prepare = init_anatomy_wf(
+        seed=settings.seed, spacing=settings.spacing, template=dict(study.template.files)
+    )
+    count = len(longitudinal.anatomies)
+    for port in ("t1w", "brain_mask"):
+        gather = pe.Node(Merge(count), name=f"all_{port}")
+        workflow.connect(gather, "out", average, f"inputnode.{port}")
+    save = participant_sink(study, longitudinal, "save")
+    workflow.connect([
+        (average, prepare, [("outputnode.template", "inputnode.t1w")]),
+        (average, save, [("outputnode.template", "t1w")]),
+        (prepare, save, [
+            (f"outputnode.{port}", port)
+            for port in ("brain_mask", "csf", "gm", "wm", "t1w_to_template")
+        ]),
+    ])  # fmt: skip
+    segment = segment_anatomy(workflow, study, study.atlas)
+    workflow.connect(segment, "outputnode.dseg", save, "dseg")
+    for series in longitudinal.series:
+        _connect_series(workflow, study, study.atlas, longitudinal, series)
+    return workflow
+
+
+def _connect_series(
+    workflow: pe.Workflow, study: Study, atlas: Atlas, longitudinal: Longitudinal, series: Series
+) -> None:
+    """Measure every session of a series, and what changed."""
+    mark = series.stem.replace("-", "").replace("_", "")
+    count = len(series.acquisitions)
+    masks = pe.Node(Merge(count), name=f"masks_{mark}")
+    common = pe.Node(CommonMask(), name=f"common_mask_{mark}")
+    tables = pe.Node(Merge(count), name=f"tables_{mark}")
+    change = pe.Node(MeasureChange(years=list(series.years)), name=f"change_{mark}")
+    save = series_sink(study, longitudinal, series, f"save_change_{mark}")
+    workflow.connect([
+        (masks, common, [("out", "masks")]),
+        (tables, change, [("out", "tables")]),
+        (change, save, [("table", "change")]),
+    ])  # fmt: skip
+    for number, acquisition in enumerate(series.acquisitions, 1):
+        space, regions = _connect_session(
+            workflow, study, atlas, longitudinal, acquisition, common
+        )
+        workflow.connect(space, "outputnode.trusted_mask", masks, f"in{number}")
+        workflow.connect(regions, "outputnode.table", tables, f"in{number}")
+
+
+def _connect_session(
+    workflow: pe.Workflow,
+    study: Study,
+    atlas: Atlas,
+    longitudinal: Longitudinal,
+    acquisition: Acquisition,
+    common: pe.Node,
+) -> tuple[pe.Workflow, pe.Workflow]:
+    """Carry a session to the common space and measure it there; return who does which."""
+    mark = f"__{acquisition.name_safe}"
+    r2star = len(acquisition.echo_times) > 1
+    keys = [anatomy.key for anatomy in longitudinal.anatomies]
+    place = keys.index(acquisition.t1w.key) if acquisition.t1w else 0
+    own = pe.Node(Select(index=[place]), name=f"transform{mark}")
+    space = init_participant_space_wf(r2star=r2star, name=f"participant_space_wf{mark}")
+    reference = init_referencing_wf(
+        referencing=study.protocol.referencing,
+        regions=study.regions,
+        not_white=study.not_white,
+        name=f"participant_references_wf{mark}",
+    )
+    regions = init_regions_wf(
+        atlas=atlas, rules=study.protocol.regions, name=f"participant_regions_wf{mark}"
+    )
+    regions.inputs.inputnode.labels = acquisition.labels
+    save = through_time_sink(study, longitudinal, acquisition, f"save{mark}")
+    average, prepare, segment = (
+        workflow.get_node(name)
+        for name in ("participant_template_wf", "anatomy_wf", "segmentation_wf")
+    )
+    maps = ["chi", *(["r2star"] if r2star else [])]
+    workflow.connect([
+        (average, own, [("outputnode.t1w_to_participant", "inlist")]),
+        (own, space, [("out", "inputnode.t1w_to_participant")]),
+        (average, space, [("outputnode.template", "inputnode.template")]),
+        (space, reference, [(f"outputnode.{port}", f"inputnode.{port}") for port in maps]),
+        (space, regions, [
+            (f"outputnode.{port}", f"inputnode.{port}") for port in (*maps, "noise")
+        ]),
+        (common, reference, [("mask", "inputnode.mask")]),
+        (common, regions, [("mask", "inputnode.trusted_mask")]),
+        (common, save, [("mask", "trusted_mask")]),
+        (prepare, reference, [
+            ("outputnode.csf", "inputnode.fluid"), ("outputnode.wm", "inputnode.white_matter"),
+        ]),
+        (prepare, regions, [
+            ("outputnode.gm", "inputnode.gm"), ("outputnode.brain_mask", "inputnode.brain_mask"),
+        ]),
+        (segment, reference, [("outputnode.dseg", "inputnode.labels")]),
+        (segment, regions, [
+            ("outputnode.dseg", "inputnode.dseg"), ("outputnode.dseg", "inputnode.dseg_t1w"),
+        ]),
+        (reference, regions, [("outputnode.references", "inputnode.references")]),
+        (reference, save, [("outputnode.chi", "chi"), ("outputnode.facts", "facts")]),
+        (regions, save, [("outputnode.table", "regions")]),
+        (own, save, [("out", "t1w_to_participant")]),
+    ])  # fmt: skip
+    return space, regions
+
+
+def connect_through_time(
+    workflow: pe.Workflow,
+    longitudinal: Longitudinal,
+    graph: pe.Workflow,
+    anatomies: Mapping[str, pe.Workflow],
+    acquisitions: Mapping[str, pe.Workflow],
+) -> None:
+    """
+    Give the graph of a participant through time what those of the sessions make.
+
+    Parameters
+    ----------
+    workflow
+        The whole graph.
+    longitudinal, graph
+        The participant, and what `build_longitudinal` returned.
+    anatomies, acquisitions
+        Graphs by the keys of what they are of.
+    """
+    for number, anatomy in enumerate(longitudinal.anatomies, 1):
+        source = anatomies[anatomy.key]
+        prepared = f"{name_of(source, 'anatomy_wf')}.outputnode"
+        workflow.connect([
+            (source, graph, [
+                (f"{prepared}.t1w_preproc", f"all_t1w.in{number}"),
+                (f"{prepared}.brain_mask", f"all_brain_mask.in{number}"),
+            ]),
+        ])  # fmt: skip
+    for series in longitudinal.series:
+        for acquisition in series.acquisitions:
+            _connect_maps(workflow, graph, acquisitions[acquisition.key], acquisition)
+
+
+def _connect_maps(
+    workflow: pe.Workflow, graph: pe.Workflow, source: pe.Workflow, acquisition: Acquisition
+) -> None:
+    """Connect the maps of one session."""
+    target = f"participant_space_wf__{acquisition.name_safe}.inputnode"
+    parts = {MARK.sub("", node.name) for node in source._graph}
+    unreferenced = "two_pass_wf" if "two_pass_wf" in parts else "inversion_wf"
+    ports = {
+        "chi": (unreferenced, "chi"),
+        "noise": ("field_wf", "noise"),
+        "trusted_mask": ("background_wf", "mask"),
+        "brain_mask": ("masking_wf", "brain_mask"),
+        "gre_to_t1w": ("coregistration_wf", "gre_to_t1w"),
+    }
+    if len(acquisition.echo_times) > 1:
+        ports["r2star"] = ("relaxometry_wf", "r2star")
+    for port, (part, output) in ports.items():
+        output = f"{name_of(source, part)}.outputnode.{output}"
+        workflow.connect(source, output, graph, f"{target}.{port}")
