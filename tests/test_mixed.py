@@ -185,6 +185,7 @@ def test_predictions_are_the_coefficients_times_the_people():
     table, beta = fitted.tables["predictions"], fitted.estimates.set_index("term")["estimate"]
     people = data.drop_duplicates("participant_id")
     assert table.groupby(["panel", "line"], sort=False).ngroups == 9
+    assert list(table["line"].unique()) == ["chi -1 SD (-1)", "chi mean (0)", "chi +1 SD (1)"]
     assert set(table["chi"].round(9)) == {-1.0, 0.0, 1.0}  # standardised when simulated
     chi = (table["chi"] - data["chi"].mean()) / data["chi"].std(ddof=1)
     t, dvr = table["years"], table["dvr"]
@@ -200,8 +201,9 @@ def test_predictions_are_the_coefficients_times_the_people():
     assert ((drawn["ci_low"] < drawn["y"]) & (drawn["y"] < drawn["ci_high"])).all()
 
 
-@pytest.mark.parametrize(("planted", "term"), [({}, "years:chi"),
-                                               ({"by_both": -0.015}, "years:chi:dvr")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("planted", "term"), [({}, "years:chi"), ({"by_both": -0.015}, "years:chi:dvr")]
+)
 def test_decline_is_recovered(planted, term):
     """ST-12 and ST-13 with 4000 people: a standard error is 0.0014, the tolerance 0.004."""
     formula = THREE_WAY if planted else "score ~ age + education + years * (chi + dvr)"
@@ -246,16 +248,16 @@ def test_people_who_do_not_differ_leave_least_squares():
 
 
 def test_units_and_order_of_rows_do_not_matter():
-    """Metres or millimetres, first or last: the same tests, estimates in their own units."""
+    """Metres or nanometres, first or last: the same tests, estimates in their own units."""
     data = decline(9, n=60, slope_sd=0.15)
     formula = "score ~ age + years * chi"
     one = mixed(data, formula=formula).estimates
-    other = data.assign(score=1000 * data["score"] + 7, age=data["age"] * 365.25,
+    other = data.assign(score=1e9 * data["score"] + 7, age=data["age"] * 365.25,
                         participant_id=data["participant_id"].str[::-1])  # fmt: skip
     two = mixed(other.sample(frac=1, random_state=3), formula=formula).estimates
     np.testing.assert_allclose(two["statistic"][1:], one["statistic"][1:], rtol=1e-6)
     np.testing.assert_allclose(two["df"], one["df"], rtol=1e-4)
-    scale = np.array([1000, 1000 / 365.25, 1000, 1000, 1000])
+    scale = 1e9 * np.array([1, 1 / 365.25, 1, 1, 1])
     np.testing.assert_allclose(two["estimate"][1:], (one["estimate"] * scale)[1:], rtol=1e-6)
 
 
@@ -282,7 +284,7 @@ def test_gaps_are_left_out_and_named():
 
 MISTAKES = [
     ({"formula": "age + years"}, "say what is modelled"),
-    ({"formula": "score ~ hight"}, "no column hight"),
+    ({"formula": "score ~ iron"}, "no column iron"),
     ({"formula": "participant_id ~ age"}, "participant_id is not a number"),
     ({"formula": "log(age - 100) ~ years"}, "log(age - 100) has no value in some rows"),
     ({"formula": "foo(score) ~ years"}, "no column foo"),
@@ -290,12 +292,17 @@ MISTAKES = [
     ({"formula": "years ~ years"}, "says the outcome exactly"),
     ({"formula": "score ~ age + I(2 * age)"}, "one repeats others"),
     ({"formula": "score ~ age + (1 | participant_id)"}, "give random effects as random"),
+    ({"random": "0"}, 'formula "0": has no term'),
     ({"subject": "row"}, "every row has one row"),
     ({"subject": "everyone"}, "a mixed model needs 3"),
     ({"unit": "row"}, "every row has one row"),
     ({"unit": "participant_id"}, "every participant_id has one participant_id"),
     ({"lines": "education"}, "lines: education is not in the formula"),
     ({"lines": "chi", "time": "month"}, "time = month, which is not in the formula"),
+    ({"lines": "chi", "panels": "chi"}, "panels: chi is shown in another way already"),
+    ({"lines": "years"}, "lines: years is shown in another way already"),
+    ({"lines": "chi", "at": {"chi": 1}}, "at: chi is not held"),
+    ({"time": "sex", "formula": "score ~ age + sex", "random": "1"}, "time: sex is not a number"),
     ({"at": {"age": "old"}}, 'age is a number, not "old"'),
     ({"at": {"sex": "X"}, "formula": "score ~ years + sex"}, 'no row has sex = "X"'),
     ({"df": "kenward"}, "choose satterthwaite or normal"),

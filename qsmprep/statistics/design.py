@@ -101,6 +101,8 @@ def design(formula: str, data: pd.DataFrame) -> ModelMatrix:
         matrix = model_matrix(right, data, na_action="raise", context={})
     except (FormulaicError, ValueError, TypeError, KeyError, NameError) as error:
         raise RequestError(f"formula {shown(formula)}: {_first_line(error)}") from error
+    if not matrix.shape[1]:
+        raise RequestError(f"formula {shown(formula)}: has no term")
     rank = np.linalg.matrix_rank(matrix.to_numpy(float))
     if rank < matrix.shape[1]:
         raise RequestError(

@@ -9,6 +9,7 @@ import pandas as pd
 
 from qsmprep.errors import RequestError, shown
 from qsmprep.statistics import growth_curves as curves
+from qsmprep.statistics.decay import decay
 from qsmprep.statistics.mixed_tables import (
     Wishes,
     diagnostics,
@@ -116,7 +117,7 @@ def growth(
         tables["polynomials"] = curves.polynomials(curve)
     tables["tests"] = curves.tests(curve)
     if len(start[0]):
-        tables["decay"] = curves.decay(curve, grid, start, of_grid, of_start)
+        tables["decay"] = decay(curve, grid, start, of_grid, of_start)
     tables["random_effects"] = random_effects(curve.model)
     tables["participants"] = participants(curve.model)
     return Fitted(

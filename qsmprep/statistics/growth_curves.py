@@ -11,8 +11,8 @@ from pandas.api.types import is_numeric_dtype
 from statsmodels.stats.multitest import multipletests
 
 from qsmprep.errors import RequestError, shown
+from qsmprep.statistics.contrasts import joint_test
 from qsmprep.statistics.design import complete, variables
-from qsmprep.statistics.mixed_fit import joint_test
 from qsmprep.statistics.mixed_tables import Mixed, Wishes, fit_formula, limits
 from qsmprep.statistics.polynomials import Polynomials, bin_times, degree_name, orthonormal
 from qsmprep.statistics.predictions import typical
@@ -102,14 +102,14 @@ class Curve:
         place = pd.DataFrame(
             [(group, time) for group in self.groups for time in times], columns=["group", "time"]
         )
-        rows = pd.DataFrame(self.basis(place["time"].to_numpy()),
-                            columns=[axis.polynomial(k) for k in range(1, self.order + 1)])  # fmt: skip
+        names = [axis.polynomial(k) for k in range(1, self.order + 1)]
+        rows = pd.DataFrame(self.basis(place["time"].to_numpy()), columns=names)
         rows[axis.time] = place["time"]
         if axis.group:
             rows[axis.group] = place["group"]
         for name in variables(" + ".join(axis.covariates)) if axis.covariates else ():
             if name not in rows:
-                rows[name] = typical(data, name, self.model.wishes.subject)
+                rows = rows.assign(**{name: typical(data, name, self.model.wishes.subject)})
         design = self.model.x.model_spec.get_model_matrix(rows, context={})
         return place, design.to_numpy(float)
 
@@ -189,8 +189,8 @@ def fit_curves(rows: pd.DataFrame, axis: Axis, order: int | str, wishes: Wishes)
     most = distinct[fewest] - 1
     if most < 1 or (isinstance(order, int) and order > most):
         raise RequestError(
-            f"{of_whom} rows at {distinct[fewest]} different times: give an order of at most {most}"
-            + (" or fewer bins" if axis.bins else "")
+            f"{of_whom} rows at {distinct[fewest]} different times: give an order of at most "
+            f"{most}{' or fewer bins' if axis.bins else ''}"
         )
     points = np.unique(times) if axis.bins else np.sort(times)
 
@@ -254,7 +254,7 @@ def differences(
 ) -> pd.DataFrame:
     """Return how groups differ at some times, with p corrected for all of them (Holm, 1979)."""
     table = _table(curve, *gaps, draws)
-    at = table.columns.get_loc("p_value") + 1
+    at = list(table.columns).index("p_value") + 1
     table.insert(at, "p_holm", multipletests(table["p_value"], method="holm")[1])
     return table
 
@@ -297,79 +297,15 @@ def tests(curve: Curve) -> pd.DataFrame:
     places: dict[str, list[int]] = {}
     for term, columns in curve.model.x.model_spec.term_indices.items():
         factors = {str(factor.expr) for factor in term.factors}
-        name = ":".join(
-            [*([axis.group] if axis.group in factors else []), *([axis.time] if factors & powers else [])]
-        ) or str(term)  # fmt: skip
+        parts = [axis.group] if axis.group in factors else []
+        parts += [axis.time] if factors & powers else []
+        name = ":".join(parts) or str(term)
         if str(term) != "1":
             places.setdefault(name, []).extend(columns)
     weights = np.eye(curve.model.x.shape[1])
     rows = [(name, *joint_test(curve.model.fit, weights[columns]))
             for name, columns in places.items()]  # fmt: skip
     return pd.DataFrame(rows, columns=["term", "f", "df", "df_residual", "p_value"])
-
-
-def decay_start(times: np.ndarray, means: np.ndarray, floor: float, since: float) -> float:
-    """
-    Return the first time after the peak, and after `since`, whose mean is below a floor.
-
-    Parameters
-    ----------
-    times, means : (n,) arrays
-        The curve of a group, in order of time.
-    floor
-        Lower limit of the interval of its mean at `since`.
-
-    Returns
-    -------
-    float
-        The time; infinite where the curve stays above.
-    """
-    after = (times > max(times[np.argmax(means)], since)) & (means < floor)
-    return float(times[after][0]) if after.any() else np.inf
-
-
-def decay(
-    curve: Curve,
-    grid: tuple[pd.DataFrame, np.ndarray],
-    start: tuple[pd.DataFrame, np.ndarray],
-    draws: np.ndarray,
-    start_draws: np.ndarray,
-) -> pd.DataFrame:
-    """
-    Return when each group's mean falls below its interval at an early time.
-
-    Parameters
-    ----------
-    grid, start
-        Means of the curves, and at that early time.
-    draws, start_draws : (b, 2, c), (b, 2, groups) array
-        The same with their standard errors in resampled cohorts.
-    """
-    place, contrasts = grid
-    times = place["time"].to_numpy()[: len(place) // len(curve.groups)]
-    since = float(start[0]["time"].iloc[0])
-    values = contrasts @ curve.model.fit.beta
-    early = curve.model.compare(curve.groups, start[1])
-    reach = ((early["estimate"] - early["ci_low"]) / early["std_error"]).to_numpy()
-    scale = np.exp if curve.axis.log else np.asarray
-    rows = []
-    for i, group in enumerate(curve.groups):
-        own = slice(i * len(times), (i + 1) * len(times))
-        floor = float(early["ci_low"].iloc[i])
-        begun = decay_start(times, values[own], floor, since)
-        row = {
-            "group": group, "peak_time": times[np.argmax(values[own])], "compared_with": since,
-            "floor": float(scale(floor)), "decay_start": begun,
-        }  # fmt: skip
-        if len(draws):
-            floors = start_draws[:, 0, i] - reach[i] * start_draws[:, 1, i]
-            drawn = np.array([decay_start(times, mean, low, since)
-                              for mean, low in zip(draws[:, 0, own], floors, strict=True)])  # fmt: skip
-            ends = [(1 + sign * curve.model.wishes.confidence) / 2 for sign in (-1, 1)]
-            low, high = np.quantile(drawn, ends, method="inverted_cdf")
-            row |= {"boot_low": low, "boot_high": high, "share_decayed": np.isfinite(drawn).mean()}
-        rows.append(row)
-    return pd.DataFrame(rows).replace(np.inf, np.nan)
 
 
 def facts_of(curve: Curve) -> dict[str, Fact]:

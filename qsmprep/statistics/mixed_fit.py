@@ -1,4 +1,4 @@
-"""Fit linear mixed models, leave out what the data do not bear, and compare what was fitted."""
+"""Fit linear mixed models, and leave out what the data do not bear."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import pandas as pd
-from scipy import stats
 from scipy.optimize import minimize
 
 from qsmprep.statistics.likelihood import (
@@ -15,9 +13,9 @@ from qsmprep.statistics.likelihood import (
     Structure,
     Value,
     evaluate,
+    weighted,
     without_effect,
     without_units,
-    weighted,
 )
 
 ZERO = 1e-4
@@ -100,7 +98,8 @@ def fit_mixed(sums: Products, effects: Sequence[str], units: bool, reml: bool) -
         Restricted likelihood.
     """
     structure = Structure(len(effects), len(effects) > 1, units)
-    names, dropped = list(effects), []
+    names = list(effects)
+    dropped: list[str] = []
     while True:
         theta, converged = maximise(sums, structure, reml)
         out = _component_at_zero(structure, theta, converged)
@@ -109,7 +108,7 @@ def fit_mixed(sums: Products, effects: Sequence[str], units: bool, reml: bool) -
         if out == "correlation":
             dropped.append("the correlation of the random effects")
             structure = replace(structure, correlated=False)
-        elif out == "units":
+        elif isinstance(out, str):
             dropped.append("the variance of units")
             sums, structure = without_units(sums), replace(structure, units=False)
         else:
@@ -231,8 +230,9 @@ def _curvature(
             return evaluate(sums, structure, point, reml).gradient[:-1]
         return evaluate(sums, structure, point[:-1], reml, point[-1]).gradient
 
-    at = theta if sigma is None else np.r_[theta, sigma]
-    steps = 1e-4 * np.maximum(np.abs(at), 0.01 if sigma is None else 0.01 * sigma)
+    at, steps = theta, 1e-4 * np.maximum(np.abs(theta), 0.01)
+    if sigma is not None:
+        at, steps = np.r_[at, sigma], np.r_[steps, 1e-4 * sigma]
     rows = [
         (gradient(at + step) - gradient(at - step)) / (2 * size)
         for size, step in zip(steps, np.diag(steps), strict=True)
@@ -252,6 +252,9 @@ def _describe(
     value = evaluate(sums, structure, theta, reml)
     sigma = np.sqrt(value.sigma2)
     curvature = _curvature(sums, structure, theta, reml, float(sigma))
+    # In units of sigma, or what is in other units would be cut off as too small.
+    units = np.r_[np.ones(len(theta)), sigma]
+    spread = 2 * np.linalg.pinv(curvature * units * units[:, None], hermitian=True)
     triangle = structure.triangle(theta) / sums.scale[:, None]
     factor = structure.factor(theta, sums.zz.shape[1])
     deviations = value.zvr @ (factor @ factor.T)
@@ -261,7 +264,7 @@ def _describe(
         covariance=value.sigma2 * sums.to_beta @ value.inverse @ sums.to_beta.T,
         slopes=_covariance_slopes(sums, structure, theta, value),
         # twice the inverse: the deviance is minus twice the logarithm
-        spread=2 * np.linalg.pinv(curvature, hermitian=True),
+        spread=spread * units * units[:, None],
         sigma2=value.sigma2,
         effects=names,
         between=value.sigma2 * triangle @ triangle.T,
@@ -294,79 +297,6 @@ def _covariance_slopes(
         slopes.append(value.sigma2 * 2 * theta[-1] * of_units.T @ of_units)
     slopes.append(2 * np.sqrt(value.sigma2) * back @ sums.to_beta.T)
     return np.array(slopes)
-
-
-def degrees_of_freedom(fit: Fit, contrasts: np.ndarray) -> np.ndarray:
-    """
-    Return degrees of freedom after Satterthwaite, one per contrast.
-
-    As in Kuznetsova et al. (2017, doi:10.18637/jss.v082.i13): those of a chi-square that has the
-    mean and the variance of the estimated variance of the contrast.
-
-    Parameters
-    ----------
-    contrasts : (c, p) array
-        Weights of coefficients.
-    """
-    variance = np.einsum("cp,pq,cq->c", contrasts, fit.covariance, contrasts)
-    slopes = np.einsum("cp,kpq,cq->ck", contrasts, fit.slopes, contrasts)
-    uncertainty = np.einsum("ck,kl,cl->c", slopes, fit.spread, slopes)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(uncertainty > 0, 2 * variance**2 / uncertainty, np.inf)
-
-
-def compare(
-    fit: Fit, terms: Sequence[str], contrasts: np.ndarray, confidence: float, df: str
-) -> pd.DataFrame:
-    """
-    Return contrasts of coefficients with standard errors, tests and intervals.
-
-    Parameters
-    ----------
-    terms
-        Names of the contrasts.
-    contrasts : (c, p) array
-        Weights of coefficients.
-    confidence
-        Of the intervals.
-    df
-        ``satterthwaite``, or ``normal`` for a z test.
-    """
-    estimate = contrasts @ fit.beta
-    error = np.sqrt(np.einsum("cp,pq,cq->c", contrasts, fit.covariance, contrasts))
-    free = (
-        degrees_of_freedom(fit, contrasts)
-        if df == "satterthwaite"
-        else np.full(len(error), np.inf)
-    )
-    statistic = estimate / error
-    reach = stats.t.ppf(0.5 + confidence / 2, free) * error
-    return pd.DataFrame({
-        "term": list(terms), "estimate": estimate, "std_error": error, "statistic": statistic,
-        "df": np.where(np.isinf(free), np.nan, free), "p_value": 2 * stats.t.sf(abs(statistic), free),
-        "ci_low": estimate - reach, "ci_high": estimate + reach,
-    })  # fmt: skip
-
-
-def joint_test(fit: Fit, contrasts: np.ndarray) -> tuple[float, int, float, float]:
-    """
-    Return F, its two degrees of freedom and p of contrasts that are zero together.
-
-    Denominators of independent contrasts are joined as Fai and Cornelius do (1996,
-    doi:10.1080/00949659608811740).
-    """
-    values, vectors = np.linalg.eigh(contrasts @ fit.covariance @ contrasts.T)
-    turned = vectors.T @ contrasts
-    rank = len(values)
-    squares = (turned @ fit.beta) ** 2 / values
-    free = degrees_of_freedom(fit, turned)
-    expected = np.sum(np.where(free > 2, free / np.where(free > 2, free - 2, 1.0), 0.0))
-    if rank == 1:
-        denominator = float(free[0])
-    else:
-        denominator = 2 * expected / (expected - rank) if expected > rank else 2.0
-    f = float(squares.sum() / rank)
-    return f, rank, denominator, float(stats.f.sf(f, rank, denominator))
 
 
 def bootstrap(

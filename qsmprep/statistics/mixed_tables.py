@@ -13,9 +13,10 @@ from pandas.api.types import is_numeric_dtype
 from scipy import stats
 
 from qsmprep.errors import RequestError, shown
+from qsmprep.statistics.contrasts import compare, joint_test
 from qsmprep.statistics.design import complete, design, variables
 from qsmprep.statistics.likelihood import products
-from qsmprep.statistics.mixed_fit import Fit, bootstrap, compare, fit_mixed, joint_test
+from qsmprep.statistics.mixed_fit import Fit, bootstrap, fit_mixed
 from qsmprep.statistics.results import Drawing, Fact
 
 DF = ("satterthwaite", "normal")
@@ -204,8 +205,9 @@ def _fit_notes(fit: Fit) -> list[str]:
     return notes
 
 
-def estimates(model: Mixed, contrasts: np.ndarray | None = None,
-              terms: Sequence[str] = ()) -> tuple[pd.DataFrame, np.ndarray, list[str]]:  # fmt: skip
+def estimates(
+    model: Mixed, contrasts: np.ndarray | None = None
+) -> tuple[pd.DataFrame, np.ndarray, list[str]]:
     """
     Return the table of coefficients, draws of contrasts, and what must be said of them.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -36,7 +37,8 @@ def prediction_rows(
         Runs from its smallest to its largest value.
     lines, panels
         Columns that lines and panels differ in, at the mean and a standard deviation to either
-        side; at all values if these are text or only two. None where empty.
+        side; at all values if these are text or only two. None where empty. Where all people
+        have the same mean the standard deviation is that of the rows.
     at
         Values of other columns; else the mean, or for text the most frequent.
     subject
@@ -59,6 +61,13 @@ def prediction_rows(
             raise RequestError(
                 f"{key}: {name} is not in the formula, which has {', '.join(names)}"
             )
+    for key, names_taken in (("lines", {axis}), ("panels", {axis, lines} - {""})):
+        if given[key] in names_taken:
+            raise RequestError(f"{key}: {given[key]} is shown in another way already")
+    if taken := sorted({axis, lines, panels} & set(at)):
+        raise RequestError(f"at: {taken[0]} is not held, it is what predictions run over")
+    if _category(data[axis]):
+        raise RequestError(f"time: {axis} is not a number in every row")
     fixed = {name: at.get(name, typical(data, name, subject)) for name in names}
     for name, value in at.items():
         if not is_numeric_dtype(data[name]) and value not in set(data[name]):
@@ -79,7 +88,7 @@ def _category(column: pd.Series) -> bool:
     return is_bool_dtype(column) or not is_numeric_dtype(column)
 
 
-def typical(data: pd.DataFrame, name: str, subject: str) -> object:
+def typical(data: pd.DataFrame, name: str, subject: str) -> Any:
     """Return the mean of a column over participants, or the most frequent text."""
     people = data.groupby(subject, observed=True)[name]
     return people.first().mode().iloc[0] if _category(data[name]) else people.mean().mean()
@@ -94,5 +103,9 @@ def _values(name: str, data: pd.DataFrame, subject: str) -> list[tuple[str, obje
         return [(f"{name} {value}", value) for value in sorted(column.unique())]
     means = data.groupby(subject, observed=True)[name].mean()
     middle, spread = means.mean(), means.std(ddof=1)
+    if spread < 1e-9 * column.std(ddof=1):  # it varies within people only
+        spread = column.std(ddof=1)
     ends = (("-1 SD", middle - spread), ("mean", middle), ("+1 SD", middle + spread))
-    return [(f"{name} {label} ({value:.4g})", value) for label, value in ends]
+    # Three digits of the standard deviation: a mean of 1e-17 is 0.
+    digits = 2 - int(np.floor(np.log10(spread)))
+    return [(f"{name} {label} ({round(value, digits) + 0.0:g})", value) for label, value in ends]

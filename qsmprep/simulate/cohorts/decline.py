@@ -16,11 +16,11 @@ def decline(
     slope_sd: float = 0.06,
     noise_sd: float = 0.22,
 ) -> pd.DataFrame:
-    """
+    r"""
     Return the visits of a cohort like that of BIOCARD (Radiology 2025), from 3 to 7 per person.
 
-    .. math:: y = 0.2 - 0.02 (age - 68.5) + 0.05 (education - 17) - 0.05 \\chi
-              + (-0.03 + b_\\chi \\chi + b_{dvr} dvr + b_{both} \\chi dvr) t
+    .. math:: y = 0.2 - 0.02 (age - 68.5) + 0.05 (education - 17) - 0.05 \chi
+              + (-0.03 + b_\chi \chi + b_{dvr} dvr + b_{both} \chi dvr) t
 
     Parameters
     ----------

@@ -35,7 +35,7 @@ INTERVALS = {
 
 CURVE = {0: 20.0, 1: 5.0, 2: -15.0, 3: 3.0}
 CONTRAST = {0: -4.27, 1: 8.42, 3: -10.64}
-"""Rim-negative less rim-positive in orthonormal polynomials of the bins' numbers, as in the text."""
+"""Rim-negative less rim-positive, in orthonormal polynomials of the bins' numbers."""
 
 VOLUMES = {"rim+": 1042.45, "rim-": 322.34}
 """Mean volume at enhancement, mm³."""
