@@ -1,5 +1,9 @@
 """First tables, reliability and discrimination, against published and closed-form numbers."""
 
+from inspect import signature
+from pathlib import Path
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,7 +11,11 @@ from scipy import stats
 
 from qsmprep.errors import RequestError
 from qsmprep.simulate.cohorts.lesion_table import lesions
+from qsmprep.statistics.ancova import ancova
+from qsmprep.statistics.change import change
+from qsmprep.statistics.correlation import correlation
 from qsmprep.statistics.describe import describe, rounded
+from qsmprep.statistics.linear import ols
 from qsmprep.statistics.reliability import reliability
 from qsmprep.statistics.roc import roc
 
@@ -168,3 +176,14 @@ def test_thresholds_count_who_is_at_or_above():
     assert table["specificity"].tolist() == [0, 0.5, 0.5, 1]
     with pytest.raises(RequestError, match="name two"):
         roc(data.assign(group=["a", "b", "c", "c"]))
+
+
+@pytest.mark.parametrize(("page", "functions"), [
+    ("linear", [ols, ancova]), ("change", [change]), ("correlation", [correlation]),
+    ("describe", [describe]), ("reliability", [reliability, roc]),
+])  # fmt: skip
+def test_every_key_is_documented(page, functions):
+    text = (Path(__file__).parents[1] / f"docs/models/{page}.md").read_text("utf-8")
+    for function in functions:
+        for key in list(signature(function).parameters)[1:]:
+            assert re.search(rf"^\|.*`{key}`.*\|", text, re.MULTILINE), (function.__name__, key)

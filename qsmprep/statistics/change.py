@@ -119,7 +119,16 @@ def change(
     unit = " per year" if outcome == "annual" else ""
     table = pairs[[WHOM, *([factor] if factor else []), "first_time", "last_time", "first_value",
                    "last_value", "absolute_change", "annual_change"]]  # fmt: skip
-    drawings = {"spaghetti": _spaghetti(pairs, factor, value, confidence), **fitted.drawings}
+    drawings = {
+        "spaghetti": _spaghetti(
+            pairs,
+            factor,
+            list(fitted.tables["means"]["group"].unique()) if factor else ["all"],
+            value,
+            confidence,
+        ),
+        **fitted.drawings,
+    }
     return Fitted(
         fitted.estimates,
         {**fitted.facts, "mean_years": float((pairs["last_time"] - pairs["first_time"]).mean())},
@@ -266,9 +275,12 @@ def _renamed(drawing: Drawing, value: str, unit: str) -> Drawing:
     return Drawing(drawing.kind, drawing.data, worded(drawing.caption), labels)
 
 
-def _spaghetti(pairs: pd.DataFrame, factor: str, value: str, confidence: float) -> Drawing:
+def _spaghetti(
+    pairs: pd.DataFrame, factor: str, order: list[str], value: str, confidence: float
+) -> Drawing:
     """Return a line per participant from the first to the last session, and the mean of groups."""
     groups = pairs[factor].astype(str) if factor else pd.Series("all", index=pairs.index)
+    pairs, groups = pairs[groups.isin(order)], groups[groups.isin(order)]
     parts = []
     for when in ("first", "last"):
         years = pairs[f"{when}_time"] - pairs["first_time"]
@@ -288,7 +300,12 @@ def _spaghetti(pairs: pd.DataFrame, factor: str, value: str, confidence: float) 
                       for part in parts], ignore_index=True)  # fmt: skip
     return Drawing(
         "spaghetti",
-        data.sort_values(["group", "subject", "x"], kind="stable", ignore_index=True),
+        data.sort_values(
+            ["group", "subject", "x"],
+            kind="stable",
+            ignore_index=True,
+            key=lambda of: of.map(order.index) if of.name == "group" else of,
+        ),
         f"{value} of each participant at the two sessions, and the observed means of groups with "
         "confidence intervals.",
         {"x": "years since the first session", "y": value, "group": factor},

@@ -236,7 +236,7 @@ def _scatter(
         data,
         f"Pairs that hold after correction: {what}"
         + (f"; {more} more are in the table." if more else "."),
-        {"x": "x", "y": "y"},
+        {"x": "first of the pair", "y": "second of the pair"},
     )
 
 

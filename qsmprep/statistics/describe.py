@@ -269,6 +269,7 @@ def _printed(
 def _drawing(estimates: pd.DataFrame, group: str) -> dict[str, Drawing]:
     """Return the means of columns of numbers by group."""
     rows = estimates[(estimates["level"] == "") & estimates["ci_low"].notna()]
+    rows = rows[rows["group"] != ALL]
     if not group or rows.empty:
         return {}
     data = rows.rename(columns={"column": "label"})

@@ -44,6 +44,8 @@ class Regression:
         Rows left out, with the reason.
     notes
         What happened on the way.
+    robust
+        How statsmodels was asked for standard errors, so that others can ask in the same way.
     """
 
     formula: str

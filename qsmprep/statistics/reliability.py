@@ -264,8 +264,9 @@ def _bland_altman(differences: pd.DataFrame, agreement: pd.DataFrame, value: str
     for _, row in agreement.iterrows():
         points = differences[differences["pair"] == row["term"]]
         panel = {"panel": row["term"]}
-        parts.append(pd.DataFrame({**panel, "group": "", "kind": "point", "x": points["mean"],
-                                   "y": points["difference"]}))  # fmt: skip
+        marks = {"group": "participants", "kind": "point"}
+        at = {"x": points["mean"], "y": points["difference"]}
+        parts.append(pd.DataFrame({**panel, **marks, **at}))
         ends = [points["mean"].min(), points["mean"].max()]
         lines = (
             ("bias", row["estimate"], row["ci_low"], row["ci_high"]),
