@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import nibabel as nb
@@ -434,6 +435,40 @@ def test_deep_grey_matter_is_deep_and_on_both_sides():
     assert grey.sum() < brain.sum()
     with pytest.raises(RequestError, match="no labels in space other"):
         find_mask("deep-grey", "other", header, None, [])
+
+
+def test_labels_of_participants_travel_to_the_template_and_the_most_frequent_wins(tmp_path):
+    import ants
+
+    affine = np.diag([2.0, 2, 2, 1])
+    affine[:3, 3] = [-20, -20, -20]
+    labels = np.zeros((20, 20, 20), dtype=np.int16)
+    labels[4:8, 8:12, 8:12], labels[12:16, 8:12, 8:12] = 1, 2
+    maps = []
+    for number in (1, 2, 3):
+        folder = tmp_path / f"sub-{number}" / "anat"
+        folder.mkdir(parents=True)
+        stem = folder / f"sub-{number}"
+        maps.append(folder / f"sub-{number}_space-X_Chimap.nii.gz")
+        nb.Nifti1Image(np.ones(labels.shape, np.float32), affine).to_filename(maps[-1])
+        own = labels if number < 3 else np.zeros_like(labels)
+        own = nb.Nifti1Image(own, affine)
+        own.to_filename(f"{stem}_space-T1w_seg-A_dseg.nii.gz")
+        table = "index\tname\themisphere\n1\tputamen\tL\n2\tfusiform\tR\n"
+        Path(f"{stem}_space-T1w_seg-A_dseg.tsv").write_text(table)
+        # From a place on the template to that on the T1w, in LPS: 4 mm to the left.
+        shift = ants.create_ants_transform(
+            transform_type="AffineTransform", dimension=3, translation=(4.0, 0.0, 0.0)
+        )
+        ants.write_transform(shift, f"{stem}_from-T1w_to-X_mode-image_xfm.h5")
+    header, space = same_grid(maps)
+    found = find_labels(space, header, maps)
+    np.testing.assert_array_equal(found.volume, np.roll(labels, 2, axis=0))
+    mask, source = find_mask("deep-grey", space, header, found, maps)
+    np.testing.assert_array_equal(mask, np.roll(labels, 2, axis=0) == 1)
+    assert source == "putamen of labels of 3 participants"
+    (tmp_path / "sub-2/anat/sub-2_space-T1w_seg-A_dseg.nii.gz").unlink()
+    assert find_labels(space, header, maps) is None  # not of a part of the participants
 
 
 def test_the_cohort_has_the_voxels_and_the_truth_it_promises():
