@@ -130,17 +130,22 @@ def test_rearranged_residuals_are_fitted_by_the_whole_model(cohort):
     np.testing.assert_allclose(scores, expected, atol=2e-5)
 
 
-def test_gaps_nowhere_and_gaps_everywhere_are_the_same_computation(cohort):
-    # A participant that no voxel has is as good as absent, in each permutation.
+@pytest.mark.parametrize("blocks", [np.zeros(24, dtype=int), np.arange(24) % 3])
+def test_who_is_missing_everywhere_is_as_good_as_absent(cohort, blocks):
+    # In each permutation, too: what is left of a block keeps the order in which it comes.
     images = cohort.images.copy()
     images[5] = np.nan
     tested, nuisance = columns(cohort)
-    with_gap = fit_voxels(images, tested, nuisance)
+    with_gap = fit_voxels(images, tested, nuisance, blocks)
     rest = np.arange(24) != 5
     without = fit_voxels(cohort.images[rest].copy(), tested[rest], nuisance[rest])
-    orders = arrangements(24, Settings(permutations=4))
-    place = np.cumsum(rest) - 1
-    fewer = np.array([place[order[order != 5]] for order in orders])
+    orders = arrangements(24, Settings(permutations=4), blocks)
+    fewer = orders.copy()
+    for block in np.unique(blocks):
+        inside = blocks == block
+        for order, left in zip(orders, fewer, strict=True):
+            left[inside & rest] = [who for who in order[inside] if rest[who]]
+    fewer = (np.cumsum(rest) - 1)[fewer[:, rest]]
     for one, other in zip(
         with_gap.rearranged(orders=orders), without.rearranged(orders=fewer), strict=True
     ):
