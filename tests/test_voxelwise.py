@@ -321,7 +321,8 @@ def test_files_in_are_maps_tables_and_figures_out(study, cohort, tmp_path):
     data = cohort.data.copy()
     data.loc[data.index[0], "age"] = np.nan
     del (some := dict(maps))[data.index[1]]
-    fitted = run_voxelwise(CSF, data, keys_for(), tmp_path, maps=some, nprocs=2)
+    keys = keys_for(inference=["voxel", "tfce"])
+    fitted = run_voxelwise(CSF, data, keys, tmp_path, maps=some, nprocs=2)
     assert fitted.excluded["reason"].to_dict() == {
         data.index[1]: "no map on the template", data.index[0]: "no age",
     }  # fmt: skip
