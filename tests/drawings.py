@@ -106,7 +106,7 @@ def spaghetti(groups=("controls", "patients"), people=40, seed=5):
                   26 + (0.6 + 0.8 * number) * a) for a in np.linspace(0, 4, 9)]  # fmt: skip
     columns = ["subject", "group", "x", "y", "ci_low", "ci_high"]
     return Drawing("spaghetti", pd.DataFrame(rows, columns=columns), "χ over time.",
-                   {"x": "time since baseline (years)", "y": "χ of the putamen (ppb)"})  # fmt: skip
+                   {"x": "time (years)", "y": "χ of the putamen (ppb)"})  # fmt: skip
 
 
 def correlation_matrix(count=7, columns=("age", "MoCA", "UPDRS III", "Hoehn and Yahr stage"),
@@ -158,7 +158,7 @@ def bars(count=6, groups=("as measured", "harmonised")):
     rows = [(name, group, 5.0 + 3 * i % 7 - 4 * j) for i, name in enumerate(names(count))
             for j, group in enumerate(groups)]  # fmt: skip
     return Drawing("bars", pd.DataFrame(rows, columns=["label", "group", "value"]),
-                   "Variance between sites.", {"value": "variance between sites (ppb²)"})  # fmt: skip
+                   "Variance between sites.", {"value": "between sites (ppb²)"})  # fmt: skip
 
 
 EXAMPLES = {

@@ -37,7 +37,7 @@ def fitted(seed, note=None, **facts):
         estimates(seed),
         {"n": 180 - seed, "participants": 180 - seed, "converged": True, "events": 41} | facts,
         "The hazard was modelled by Cox regression.",
-        tables={"proportional_hazards": tests},
+        tables={"omnibus": tests},
         notes=(note,) if note else (),
     )
 
@@ -67,6 +67,6 @@ def model_page(folder, regions=("entorhinal", "putamen"), **changes):
         "methods": METHODS, "notes": ("The sites differ in their voxels.",), "excluded": excluded,
         "facts": {"map": "Chimap", "reference": "csf", "units": "ppb", "protocol": "abc123"},
         "versions": {"qsmprep": "9.8.7", "lifelines": "0.30.0"},
-        "files": ("estimates.tsv", "excluded.tsv", "proportional_hazards.tsv", "data.tsv",
+        "files": ("estimates.tsv", "excluded.tsv", "omnibus.tsv", "data.tsv",
                   "model.json"),
     } | changes)  # fmt: skip

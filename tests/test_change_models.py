@@ -8,8 +8,13 @@ import statsmodels.formula.api as smf
 
 from qsmprep.errors import RequestError
 from qsmprep.simulate.cohorts.spectrum import (
-    ACTIVE, BASELINE, CHANGE, INERT_MARKERS, INFLAMMATORY, spectrum,
-)  # fmt: skip
+    ACTIVE,
+    BASELINE,
+    CHANGE,
+    INERT_MARKERS,
+    INFLAMMATORY,
+    spectrum,
+)
 from qsmprep.statistics.change import change
 from qsmprep.statistics.correlation import correlation
 
@@ -86,7 +91,7 @@ def test_a_participant_has_a_row_with_both_values_and_the_change_per_year():
         10, 18, 8,
     ]  # fmt: skip
     assert table["annual_change"].to_dict() == {"sub-1": 2.0, "sub-2": -0.5}
-    assert fitted.estimates["estimate"].tolist() == [3.5]  # the mean of 8 and -1
+    assert fitted.estimates["estimate"].tolist() == pytest.approx([3.5])  # mean of 8 and -1
     assert fitted.excluded["reason"].to_dict() == {
         "row 1": "between the first and the last session",
         "row 5": "participant has one session only",

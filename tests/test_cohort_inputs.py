@@ -46,6 +46,7 @@ def test_the_same_table_written_in_many_ways_is_the_same(path, content):
     "cells",
     [
         ["01", "02", "10"],  # labels
+        ["1234567890123456789", "1234567890123456788"],  # which no float can tell apart
         ["M", "F", "M"],
         ["12 y", "13 y"],
         ["89+", "n/a"],
@@ -83,6 +84,7 @@ def test_the_minus_of_typesetters_is_one(path, minus):
         ("x\n1\n–2\n", "'–2' is no number"),  # a dash is no minus
         ("x\n1\n1_000\n", "'1_000' is no number"),
         ("x\n1\ninf\n", "'inf' is no number"),
+        ("x\n1\n1e400\n", "'1e400' is no number"),  # to a float
         ("x\n1\n٣\n", "'٣' is no number"),
         ("x\ty\n1\t2\n3\n", "has 1 cells in line 3 and 2 in its header"),
         ("x\ty\n1\t2\t3\n", "has 3 cells in line 2 and 2 in its header"),

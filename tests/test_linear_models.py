@@ -176,9 +176,7 @@ def test_robust_errors_are_those_of_statsmodels_and_of_the_formula():
     model = smf.ols("chi_thalamus ~ duration*C(sex, Sum)", data)
     theirs = anova_lm(model.fit(), typ=3, robust="hc3")["PR(>F)"].to_numpy()[1:4]
     # Theirs has the category first.
-    np.testing.assert_allclose(
-        robust.tables["anova"]["p_value"][:3], theirs[[1, 0, 2]], rtol=1e-8
-    )
+    np.testing.assert_allclose(robust.tables["anova"]["p_value"][:3], theirs[[1, 0, 2]], rtol=1e-8)
     x = np.column_stack([np.ones(600), data["duration"]])
     inverse = np.linalg.inv(x.T @ x)
     residual = data["chi_thalamus"] - x @ inverse @ x.T @ data["chi_thalamus"]
@@ -267,6 +265,25 @@ def test_rows_with_gaps_and_strange_levels_are_left_out_by_name():
     assert set(fitted.tables["means"].groupby("covariates")["n"].sum()) == {77}
 
 
+@pytest.mark.parametrize("right", [
+    "C(group) + poly(age, 2) + scale(volume_thalamus)", "group*sex + bs(age, df=4)",
+    "0 + group + age", "group + flag",
+])  # fmt: skip
+def test_adjusted_means_follow_any_formula(right):
+    data = groups(1, 60, 60).rename(index=str).assign(flag=np.arange(120) % 3 == 0)
+    means = ancova(data, formula=f"chi_thalamus ~ {right}").tables["means"].set_index("group")
+    theirs = smf.ols(f"chi_thalamus ~ {right}".replace("poly(age, 2)", "age + I(age**2)").replace(
+        "scale(volume_thalamus)", "volume_thalamus"), data).fit()  # fmt: skip
+    at = data[["age", "volume_thalamus"]].mean().to_dict() | {"flag": data["flag"].mean()}
+    for group, mean in means["estimate"].items():
+        grid = pd.DataFrame([{"group": group, "sex": sex, **at} for sex in "FM"])
+        if "flag" in right:
+            # Patsy takes true and false for a category: weigh both by their share.
+            grid = pd.concat([grid.assign(flag=value) for value in (False, False, True)])
+        # With age squared the mean of age is where the curve is read, as emmeans does.
+        assert mean == pytest.approx(theirs.predict(grid).mean(), rel=1e-6)
+
+
 def test_groups_coded_by_numbers_are_groups():
     data = groups(1, 40, 40).assign(group=np.repeat([1, 0], 40))
     fitted = ancova(data, formula="chi_thalamus ~ group + age")
@@ -284,6 +301,9 @@ def test_participants_with_several_rows_are_pointed_to_other_models():
 
 @pytest.mark.parametrize(("change", "keys", "said"), [
     ({}, {"formula": "group + age"}, "has no outcome"),
+    ({}, {"formula": "chi ~ group ~ age"}, "more than one ~"),
+    ({"site": "A"}, {"formula": "chi ~ group + site"}, 'site is "A" in all'),
+    ({}, {"formula": "chi ~ group", "contrasts": {"a": ["x", 1]}}, "sum to 0"),
     ({}, {"formula": "sex ~ group"}, "no column of numbers"),
     ({}, {"formula": "chi ~ group", "factor": "site"}, "has no site"),
     ({}, {"formula": "chi ~ group", "covariance": "HC9"}, '"nonrobust" or "HC3"'),

@@ -2,7 +2,9 @@
 
 from io import StringIO
 import json
+import re
 
+from docs_blocks import ROOT
 import drawings
 from drawings import EXAMPLES
 from matplotlib import colors
@@ -18,8 +20,7 @@ from qsmprep.reports.plots import DRAWINGS, draw, write_drawing
 from qsmprep.reports.plots.style import PALETTE, jitter
 from qsmprep.statistics.results import Drawing
 
-# Vienot, Brettel and Mollon, 1999, doi:10.1002/(SICI)1520-6378(199908)24:4<243::AID-COL5>3.0.CO;2-3,
-# in linear RGB.
+# In linear RGB; Viénot, Brettel and Mollon, 1999, Color Research and Application 24, 243 to 252.
 DEUTERANOPIA = np.array(
     [[0.29275, 0.70725, 0.0], [0.29275, 0.70725, 0.0], [-0.02234, 0.02234, 1.0]]
 )
@@ -106,6 +107,26 @@ def test_nothing_to_draw_is_one_sentence_and_no_file(kind, tmp_path):
     with pytest.raises(RequestError, match=f"{column} is no number"):
         draw(with_data(drawing, drawing.data.assign(**{column: "three"})))
     assert not list(tmp_path.iterdir())
+
+
+def test_the_documentation_has_every_kind_with_its_columns():
+    text = (ROOT / "docs/models/figures.md").read_text("utf-8")
+    told = {
+        kind: (set(re.findall("`([a-z_]+)`", must)), set(re.findall("`([a-z_]+)`", may)))
+        for kind, must, may in re.findall(
+            r"^\| `(\w+)` \|.*\| (`[^|]*?)((?:, may have [^|]*)?) \|$", text, re.MULTILINE
+        )
+    }
+    assert told.keys() == DRAWINGS.keys()
+    words_in_cells = {"mean", "point", "line", "time"}
+    for kind, (must, may) in told.items():
+        drawing = EXAMPLES[kind]()
+        columns = {*drawing.data.columns}
+        assert columns <= must | may
+        draw(with_data(drawing, drawing.data.drop(columns=list(may & columns))))
+        for column in must - (words_in_cells - columns):
+            with pytest.raises(RequestError, match=f"no column {column}"):
+                draw(with_data(drawing, drawing.data.drop(columns=column)))
 
 
 def test_a_kind_that_is_not_there_is_named():

@@ -106,8 +106,9 @@ def _read_participants(
     cells = _known_ages([read_cells(path, needs=WHO[:1]) for path in paths], notes)
     _check_age_unit(paths)
     table = _with_ids(cells, join_cells(cells, text=WHO, numbers=["age"]))
-    # A participant of several sites may stand in the table of each, if these agree.
-    table = table.drop_duplicates(ignore_index=True)
+    if len(paths) > 1:
+        # A participant of several sites may stand in the table of each, if these agree.
+        table = table.drop_duplicates(ignore_index=True)
     _check_once(table, WHO[:1], paths)
     return table, paths
 
@@ -178,7 +179,10 @@ def _check_once(table: pd.DataFrame, key: Sequence[str], paths: list[Path]) -> N
         path = paths[row] if len(paths) == len(table) else paths[-1]
         who = " ".join(map(str, table.loc[row, list(key)]))
         several = "; the tables of several folders differ on it" if len(paths) > 1 else ""
-        raise InputError(path, f"has several rows of {who}{several}", "keep one of them")
+        remedy = "keep one of them"
+        if len(key) == 1:
+            remedy += f", and write what differs between sessions into {who}_sessions.tsv"
+        raise InputError(path, f"has several rows of {who}{several}", remedy)
 
 
 def _check_phenotype(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+import re
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -68,12 +69,18 @@ def region_columns(frame: pd.DataFrame, region: str) -> dict[str, pd.Series]:
     RequestError
         If the tables do not have the region.
     """
-    found = {name: frame[f"{name}_{region}"] for name in (*PREFIXES.values(), "volume")
-             if f"{name}_{region}" in frame}  # fmt: skip
+    own = column_name(region)
+    found = {name: frame[f"{name}_{own}"] for name in (*PREFIXES.values(), "volume")
+             if f"{name}_{own}" in frame}  # fmt: skip
     if not found:
         raise RequestError(f"for: there is no region {shown(region)}; there are "
                            f"{', '.join(regions_of(frame)) or 'none'}")  # fmt: skip
     return found
+
+
+def column_name(region: str) -> str:
+    """Return what formulas call a region: a dash would be a minus there."""
+    return re.sub(r"\W", "_", region)
 
 
 def regions_of(frame: pd.DataFrame) -> list[str]:
@@ -96,12 +103,15 @@ def _with_values(measure: Measure, cohort: CohortTable, harmonised: Values | Non
     parts = [cohort.acquisitions]
     for name, prefix in PREFIXES.items():
         if name in cohort.maps:
-            of = reference if name == "Chimap" else "none"
-            values = (use or cohort.values)(name, of, atlas, measure.statistic)
-            parts.append(values.add_prefix(f"{prefix}_"))
+            values = (use or cohort.values)(name, reference, atlas, measure.statistic)
+            parts.append(_as_columns(values, prefix))
     volumes = cohort.values("Chimap", reference, atlas, "volume_mm3")
-    parts.append(volumes.add_prefix("volume_"))
+    parts.append(_as_columns(volumes, "volume"))
     return pd.concat(parts, axis=1)
+
+
+def _as_columns(values: pd.DataFrame, prefix: str) -> pd.DataFrame:
+    return values.rename(columns=lambda region: f"{prefix}_{column_name(region)}")
 
 
 def _atlas(atlas: str, cohort: CohortTable) -> str:

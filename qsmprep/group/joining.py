@@ -60,18 +60,18 @@ def join_covariates(acquisitions: pd.DataFrame, known: Covariates) -> Joined:
     RequestError
         If a name is taken even then.
     """
-    joined = _Columns(acquisitions)
     notes: list[str] = []
     sessions = _with_years(acquisitions, known)
-    joined.table["age"] = _looked_up(acquisitions, WHO, sessions, "age")
-    if "age" in known.participants:
-        ages = _looked_up(acquisitions, WHO[:1], known.participants, "age")
-        from_sessions = joined.table["age"].notna().any()
-        joined.table["age"] = joined.table["age"].fillna(ages)
-        if not from_sessions:
-            joined.taken_as_it_is.add(("participants", "age"))
-    joined.table["years"] = _looked_up(acquisitions, WHO, sessions, "years")
-    joined.add("participants", known.participants, WHO[:1])
+    age = _looked_up(acquisitions, WHO, sessions, "age")
+    people = known.participants
+    if "age" in people:
+        of_sessions = age.notna().any()
+        age = age.fillna(_looked_up(acquisitions, WHO[:1], people, "age"))
+        # It need not stand there a second time where no session tells another.
+        people = people if of_sessions else people.drop(columns="age")
+    years = _looked_up(acquisitions, WHO, sessions, "years")
+    joined = _Columns(acquisitions.assign(age=age, years=years))
+    joined.add("participants", people, WHO[:1])
     joined.add("sessions", known.sessions, WHO)
     for name, table in known.phenotype.items():
         by_session = WHO[1] in table and table[WHO[1]].notna().any()
@@ -82,8 +82,7 @@ def join_covariates(acquisitions: pd.DataFrame, known: Covariates) -> Joined:
         else:
             joined.add(f"phenotype/{name}", table, keys)
     notes = [*_unmatched(acquisitions, known), *notes, *joined.notes()]
-    table = joined.table
-    order = table.sort_values(
+    order = joined.table().sort_values(
         ["participant_id", "years", "session_id", "acquisition", "run"], na_position="last",
         kind="stable",
     )  # fmt: skip
@@ -94,28 +93,32 @@ class _Columns:
     """Columns as they are joined, and where each came from."""
 
     def __init__(self, acquisitions: pd.DataFrame):
-        self.table = acquisitions.copy()
+        self.acquisitions = acquisitions
+        self.columns: dict[str, pd.Series] = {}
         self.origin: dict[str, tuple[str, str]] = {}
         self.renamed: list[str] = []
-        self.taken_as_it_is: set[tuple[str, str]] = set()
+
+    def table(self) -> pd.DataFrame:
+        """Return acquisitions with all columns that were joined."""
+        columns = pd.DataFrame(self.columns, index=self.acquisitions.index)
+        return pd.concat([self.acquisitions, columns], axis=1)
 
     def add(self, of: str, table: pd.DataFrame, keys: tuple[str, ...]) -> None:
         """Add all columns of a table but those that it is joined by."""
+        taken = RESERVED | set(self.acquisitions)
         for column in table.columns:
-            if column in WHO or (of == "sessions" and column == "age"):
-                continue
-            if (of, column) in self.taken_as_it_is:
-                self.origin[column] = (of, column)
+            of_key = column in keys or (column in WHO and table[column].isna().all())
+            if of_key or (of == "sessions" and column == "age"):
                 continue
             name = column
-            if name in RESERVED or name in self.table:
+            if name in taken or name in self.columns:
                 name = f"{of.removeprefix('phenotype/')}_{column}"
                 self.renamed.append(f"{column} of {of} is {name}")
-            if name in self.table:
+            if name in taken or name in self.columns:
                 raise RequestError(
                     f"column {column} of {of}: its name is taken, and {name} is as well; rename it"
                 )
-            self.table[name] = _looked_up(self.table, keys, table, column)
+            self.columns[name] = _looked_up(self.acquisitions, keys, table, column)
             self.origin[name] = (of, column)
 
     def notes(self) -> list[str]:

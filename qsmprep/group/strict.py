@@ -3,13 +3,15 @@ Tables that people made, read so that no cell is lost or becomes something else.
 
 A column whose cells are all numbers holds numbers, one without any holds words, and where numbers
 and words are mixed the first word is refused by file, line and column, if at least half of the
-cells are numbers. A number with zeros in front, ``01``, is a label and no number.
+cells are numbers. A number with zeros in front, ``01``, or with 16 digits and more, which no number here can
+hold, is a label.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+import math
 from pathlib import Path
 import re
 
@@ -22,7 +24,7 @@ MISSING_WORDS = frozenset(["n/a", "N/A", "NA", "NaN", "nan", ""])
 """What stands for a missing value: BIDS writes ``n/a``, R ``NA`` and spreadsheets nothing."""
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
-_LABEL = re.compile(r"[+-]?0\d", re.ASCII)
+_LABEL = re.compile(r"[+-]?(0\d|\d{16})", re.ASCII)
 _DECIMAL_COMMA = re.compile(r"[+-]?(\d+|\d{1,3}(\.\d{3})+),\d+", re.ASCII)
 
 Cell = str | None
@@ -204,7 +206,8 @@ def _is_number(
 
 def is_number(cell: str) -> bool:
     """Tell whether a cell is a number with a point, if any; ``01`` is a label."""
-    return _NUMBER.fullmatch(cell) is not None and _LABEL.match(cell) is None
+    written = _NUMBER.fullmatch(cell) is not None and _LABEL.match(cell) is None
+    return written and math.isfinite(float(cell))
 
 
 def text_of(table: pd.DataFrame) -> pd.DataFrame:

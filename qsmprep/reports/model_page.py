@@ -10,15 +10,16 @@ import re
 
 import pandas as pd
 
-from qsmprep.reports.apa import p_value
+from qsmprep.reports.apa import figures, p_value
 from qsmprep.reports.model_tables import (
     Shown,
+    all_terms,
     facts_of,
     family,
     headline,
     joined,
-    sentence_case,
     shown,
+    words,
 )
 from qsmprep.reports.pages import data_uri, plain, read_json, render, write_page
 from qsmprep.reports.pictures import description
@@ -31,12 +32,9 @@ _OPEN_ROWS = 40
 _CHECKS = ("diagnostics", "residuals", "schoenfeld")
 """What figures of assumptions are called, as a kind or at the end of their name."""
 
-FACTS = {
-    "n": "Rows", "participants": "Participants", "events": "Events", "groups": "Groups",
-    "converged": "Converged", "aic": "AIC", "bic": "BIC", "r_squared": "R²",
-    "log_likelihood": "Log likelihood",
-}  # fmt: skip
-"""What facts are called on the page, where it is not their name without underscores."""
+_CHECK_TABLES = ("checks", "influence", "ph_test")
+
+_FIRST = ("n", "participants", "events", "converged")
 
 
 @dataclass(frozen=True)
@@ -107,6 +105,7 @@ def write_model_page(folder: str | Path, page: ModelPage) -> Path:
     results = [picture for picture in pictures if picture not in checks]
     for beyond in [*results, *checks][_MOST_FIGURES:]:
         beyond["uri"] = ""
+    tables = _tables(page)
     several = len(page.fits) > 1
     html = render(
         "model.html",
@@ -116,9 +115,10 @@ def write_model_page(folder: str | Path, page: ModelPage) -> Path:
         unconverged=_unconverged(page.fits),
         facts=_facts(page),
         family=_or_none(family(page.estimates)),
-        estimates=shown(_all_terms(page.estimates), most=1000),
+        estimates=shown(all_terms(page.estimates), most=1000),
         fold=several and len(page.estimates) > _OPEN_ROWS,
-        tables=_tables(page),
+        tables=[entry for entry in tables if entry["name"] not in _CHECK_TABLES],
+        check_tables=[entry for entry in tables if entry["name"] in _CHECK_TABLES],
         fits=shown(facts_of(page.fits)) if several else None,
         figures=results,
         checks=checks,
@@ -128,11 +128,6 @@ def write_model_page(folder: str | Path, page: ModelPage) -> Path:
         paragraphs=[part.strip() for part in re.split(r"\n\s*\n", page.methods) if part.strip()],
     )
     return write_page(html, Path(folder) / "index.html")
-
-
-def _all_terms(estimates: pd.DataFrame) -> pd.DataFrame:
-    """Return the estimates without what the table of the family has said."""
-    return estimates.drop(columns=["p_holm", "p_bh"], errors="ignore")
 
 
 def models_section(pages: Sequence[ModelPage]) -> list[dict[str, object]]:
@@ -187,32 +182,32 @@ def _facts(page: ModelPage) -> list[tuple[str, object]]:
     """Return what the model rests on: rows and people first, then the data and the fit."""
     names = list(dict.fromkeys(key for fitted in page.fits.values() for key in fitted.facts))
     told: dict[str, object] = {}
-    for name in [n for n in FACTS if n in names] + [n for n in names if n not in FACTS]:
+    for name in sorted(names, key=lambda n: _FIRST.index(n) if n in _FIRST else len(_FIRST)):
         if name not in page.facts:
             told[name] = _range(page, name)
     told |= {name: v for name, v in page.facts.items() if not isinstance(v, Mapping)}
-    return [(FACTS.get(name, sentence_case(name)), value) for name, value in told.items()]
+    return [("Rows" if name == "n" else words(name), value) for name, value in told.items()]
 
 
 def _range(page: ModelPage, name: str) -> object:
     """Return a fact of all regions: one value if it is the same, both ends if it is not."""
     if name in page.facts:
         return page.facts[name]
-    values = [_shown(name, fit.facts[name]) for fit in page.fits.values() if name in fit.facts]
+    values = [fit.facts[name] for fit in page.fits.values() if name in fit.facts]
     if len(set(values)) <= 1:
-        return values[0] if values else None
-    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
-        numbers = [value for value in values if isinstance(value, int | float)]
-        return f"{min(numbers):.6g} to {max(numbers):.6g}, by region".replace("-", "−")
+        return _fact(name, values[0]) if values else None
+    numbers = [v for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
+    if len(numbers) == len(values):
+        return f"{_fact(name, min(numbers))} to {_fact(name, max(numbers))}, by region"
     counted = Counter(map(plain, values))
     return ", ".join(f"{value} ({count})" for value, count in counted.items())
 
 
-def _shown(name: str, value: Fact) -> Fact:
-    """Return a fact, a probability among them as papers print it."""
-    if name.endswith(("_p", "p_value")) and isinstance(value, int | float):
-        return p_value(float(value))
-    return value
+def _fact(name: str, value: Fact) -> Fact:
+    """Return a fact as papers print it."""
+    if not isinstance(value, float):
+        return value
+    return p_value(value) if name.endswith(("_p", "p_value")) else figures(value, 4)
 
 
 def _tables(page: ModelPage) -> list[dict[str, object]]:
@@ -220,7 +215,8 @@ def _tables(page: ModelPage) -> list[dict[str, object]]:
     names = list(dict.fromkeys(name for fit in page.fits.values() for name in fit.tables))
     return [
         {
-            "title": sentence_case(name),
+            "name": name,
+            "title": words(name),
             "table": table,
             "file": f"{name}.tsv" if f"{name}.tsv" in page.files else "",
         }
@@ -244,10 +240,10 @@ def _picture(name: str, path: Path) -> dict[str, str]:
     told = read_json(path.with_suffix(".json"))
     caption = str(told.get("Caption", ""))
     return {
-        "name": sentence_case(name),
+        "name": words(name),
         "kind": str(told.get("Kind", "")),
         "caption": caption,
-        "alt": description(path) or caption or sentence_case(name),
+        "alt": description(path) or caption or words(name),
         "uri": data_uri(path),
         "width": _width(path),
         "stem": path.stem,

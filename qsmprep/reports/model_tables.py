@@ -1,4 +1,4 @@
-"""Tables of a model as its page shows them: numbers as papers print them, intervals in one cell."""
+"""Tables of a model as its page shows them: as papers print numbers, intervals in one cell."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 import math
 from numbers import Integral, Real
+import re
 
 import pandas as pd
 
@@ -16,12 +17,20 @@ from qsmprep.statistics.results import Fitted
 REGION = "region"
 """Column that says which region of ``for`` a row is about."""
 
-HEADS = {
-    "df": "df", "n": "n", "p_bh": "p (BH)", "p_holm": "p (Holm)", "p_value": "p",
-    "r": "r", "std_error": "SE", "y": "Value",
+WORDS = {
+    "aic": "AIC", "anova": "Analysis of variance", "beta_standardised": "β (standardised)",
+    "bic": "BIC", "cohens_d": "Cohen's d", "d": "d", "df": "df", "df_residual": "Residual df",
+    "f": "F", "f_p_value": "p of F", "icc": "ICC", "log_likelihood": "Log-likelihood", "n": "n",
+    "p_adjusted": "p (adjusted)", "p_bh": "p (BH)", "p_corrected": "p (corrected)",
+    "p_holm": "p (Holm)", "p_value": "p", "partial_eta2": "Partial η²",
+    "ph_test": "Proportional hazards", "q1": "First quartile", "q3": "Third quartile", "r": "r",
+    "r_squared": "R²", "r_squared_adjusted": "Adjusted R²", "r2_all": "R², all effects",
+    "r2_fixed": "R², fixed effects", "residual_sd": "Residual SD", "sd": "SD", "sigma": "σ",
+    "std_error": "SE", "sum_sq": "Sum of squares", "vif": "VIF", "y": "Value",
 }  # fmt: skip
-"""What columns are called on the page, where it is not their name without underscores."""
+"""What columns and facts are called on the page, where it is not their name as a sentence."""
 
+_OWN = re.compile(r"\b(?:chi|volume|r2star)\b")
 _MIDDLES = ("estimate", "mean", "y", "predicted", "survival", "r", "value")
 
 
@@ -56,11 +65,10 @@ def shown(table: pd.DataFrame, most: int = 200) -> Shown:
     rows = table.head(most)
     columns: dict[str, list[str]] = {}
     numeric: dict[str, bool] = {}
-    intervals = {low: low.removesuffix("_low") for low in kept
-                 if low.endswith("_low") and low.replace("_low", "_high") in kept}  # fmt: skip
+    intervals = _intervals(kept)
     middles = {_middle(prefix, kept): prefix for prefix in intervals.values()}
     for name in kept:
-        if name.endswith("_high") and name.replace("_high", "_low") in intervals:
+        if name.endswith("_high") and f"{name.removesuffix('_high')}_low" in intervals:
             continue
         values = list(rows[name])
         numeric[name] = bool(pd.api.types.is_numeric_dtype(table[name])) and not (
@@ -75,42 +83,69 @@ def shown(table: pd.DataFrame, most: int = 200) -> Shown:
         else:
             columns[name] = [cell(value) for value in values]
     heads = tuple(
-        (_interval_head(intervals[n]) if n in intervals else _head(n), numeric[n]) for n in columns
+        (_interval_head(intervals[n]) if n in intervals else words(n), numeric[n]) for n in columns
     )
     return Shown(heads, tuple(zip(*columns.values(), strict=True)), len(table))
 
 
 def family(estimates: pd.DataFrame) -> pd.DataFrame:
     """
-    Return the rows that are one family of tests over regions, without columns of no use there.
+    Return the rows that are tests over regions, a family per term, without needless columns.
 
-    Those are the rows with a p value corrected for the family; none where there is one region.
+    Those are the terms with the region's own values; in models that explain these, all but the
+    intercept. There are none where there is one region.
     """
     if REGION not in estimates or "p_holm" not in estimates or estimates[REGION].nunique() < 2:
         return estimates.iloc[:0]
-    rows = estimates[estimates["p_holm"].notna()]
+    rows = estimates[estimates["p_holm"].notna() & ~_is_intercept(estimates)]
+    own = rows["term"].astype(str).str.contains(_OWN)
+    rows = rows[own] if own.any() else rows
+    rows = rows.sort_values("term", kind="stable", key=lambda t: t.map(list(t.unique()).index))
     last = [name for name in ("p_value", "p_holm", "p_bh") if name in rows]
     left_out = {"std_error", "statistic", "df", *last}
+    if _ratio(rows):
+        left_out |= {"estimate", "ci_low", "ci_high"}
     return rows[[name for name in rows if name not in left_out] + last]
+
+
+def all_terms(estimates: pd.DataFrame) -> pd.DataFrame:
+    """Return estimates as papers order them, without what the table of the family says."""
+    kept = estimates.drop(columns=["p_holm", "p_bh"], errors="ignore")
+    ratio = _ratio(kept)
+    order = [REGION, "term", "estimate", "ci_low", "ci_high",
+             *([ratio, f"{ratio}_low", f"{ratio}_high"] if ratio else []),
+             "std_error", "statistic", "df", "p_value", "p_adjusted"]  # fmt: skip
+    order = [name for name in order if name in kept]
+    return kept[order + [name for name in kept if name not in order]]
+
+
+def _is_intercept(estimates: pd.DataFrame) -> pd.Series:
+    return estimates["term"].astype(str).str.lower() == "intercept"
+
+
+def _ratio(table: pd.DataFrame | pd.Series) -> str:
+    """Return the column with a ratio and its interval, empty where there is none."""
+    names = [str(name) for name in table.axes[-1]]
+    return next((n for n in names if n.endswith("_ratio") and f"{n}_low" in names), "")
 
 
 def headline(estimates: pd.DataFrame) -> str:
     """
     Return the first result of a model in a sentence without end.
 
-    Of a family it is how many regions survive Holm's correction and which is the surest of them;
-    elsewhere the first term that is not an intercept, because the formula begins with what it is
-    about.
+    It is about the first term that is not an intercept, because a formula begins with what it is
+    about; over regions, how many survive Holm's correction and which is the surest.
     """
     rows = family(estimates)
     if len(rows):
+        rows = rows[rows["term"] == rows["term"].iloc[0]]
         clear = int((rows["p_holm"] < 0.05).sum())
         first = rows.sort_values("p_holm", kind="stable").iloc[0]
         return (
-            f"{clear} of {len(rows)} with p (Holm) < .05; surest: {first[REGION]}, "
-            f"{_sentence(first, 'p_holm', 'p (Holm)')}"
+            f"{first['term']}: {clear} of {len(rows)} regions with p (Holm) < .05; surest: "
+            f"{first[REGION]}, {_sentence(first, 'p_holm', 'p (Holm)')}"
         )
-    terms = estimates[~estimates["term"].astype(str).str.lower().str.contains("intercept")]
+    terms = estimates[~_is_intercept(estimates)]
     if not len(terms):
         return "no estimate"
     first = terms.iloc[0]
@@ -120,7 +155,7 @@ def headline(estimates: pd.DataFrame) -> str:
 
 def _sentence(row: pd.Series, column: str, name: str) -> str:
     # Readers know the ratio, not its logarithm.
-    ratio = next((n for n in row.index if str(n).endswith("_ratio") and f"{n}_low" in row), "")
+    ratio = _ratio(row)
     ends = (f"{ratio}_low", f"{ratio}_high") if ratio else ("ci_low", "ci_high")
     told = with_interval(*(float(row[n]) for n in (ratio or "estimate", *ends)))
     told = f"{ratio.replace('_', ' ')} {told}" if ratio else told
@@ -154,31 +189,44 @@ def cell(value: object) -> str:
     if isinstance(value, Integral):
         return number(int(value), 0)
     if isinstance(value, Real):
-        whole = float(value).is_integer() and abs(value) < 1e6
-        return number(float(value), 0) if whole else figures(float(value))
+        real = float(value)
+        return number(real, 0) if real.is_integer() and abs(real) < 1e6 else figures(real)
     return str(value)
-
-
-def _head(name: str) -> str:
-    return HEADS.get(name) or sentence_case(name)
 
 
 def _interval_head(prefix: str) -> str:
     what = prefix.removesuffix("ci").removesuffix("_")
-    return f"{sentence_case(what)}, 95 % CI" if what else "95 % CI"
+    return f"{words(what)}, 95 % CI" if what else "95 % CI"
 
 
-def sentence_case(name: str) -> str:
-    """Return a name of a column as a reader's words, a capital in front."""
+def words(name: str) -> str:
+    """Return what a reader calls a column, a fact or a figure."""
+    if name.startswith("n_"):
+        return f"n, {name.removeprefix('n_')}"  # of a group
     text = name.replace("_", " ")
-    return text[:1].upper() + text[1:]
+    return WORDS.get(name) or text[:1].upper() + text[1:]
+
+
+def _intervals(columns: list[str]) -> dict[str, str]:
+    """Return the columns of lower ends with the beginning of their names, where both ends are."""
+    found = {}
+    for name in columns:
+        prefix = name.removesuffix("_low")
+        if prefix == name or f"{prefix}_high" not in columns:
+            continue
+        # Limits of agreement, say, have two ends and are no interval of anything.
+        if prefix == "ci" or prefix.endswith("_ci") or prefix in columns:
+            found[name] = prefix
+    return found
 
 
 def _middle(prefix: str, columns: list[str]) -> str:
     """Return the column whose interval has a prefix, empty for none."""
     if prefix == "ci":
         return next((name for name in _MIDDLES if name in columns), "")
-    return next((name for name in (prefix, prefix.removesuffix("_ci")) if name in columns), "")
+    what = prefix.removesuffix("_ci")
+    exactly = [name for name in (prefix, what) if name in columns]
+    return next(iter([*exactly, *(name for name in columns if name.endswith(f"_{what}"))]), "")
 
 
 def _is_probability(name: str) -> bool:

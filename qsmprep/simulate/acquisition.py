@@ -57,7 +57,7 @@ class SessionSpec:
     skull
         Whether the T1w image shows the whole head.
     changes
-        Susceptibility added to regions, ppb by name.
+        Susceptibility added to regions, ppb by name; ``lesions`` are all lesions together.
     suffix
         BIDS suffix of the acquisition.
     layout
@@ -109,6 +109,8 @@ class Acquisition:
         From voxels to mm, RAS+.
     t1w_to_gre_world : (4, 4) array
         Rigid transform from mm in the T1w image to mm in the echoes.
+    lesions : (X, Y, Z) int16 array, or None
+        Number of the lesion of each voxel, 0 for none.
     """
 
     signal: np.ndarray
@@ -119,6 +121,7 @@ class Acquisition:
     labels: np.ndarray
     affine: np.ndarray
     t1w_to_gre_world: np.ndarray
+    lesions: np.ndarray | None = None
 
 
 def acquire(head: Head, session: SessionSpec, *, seed: int) -> Acquisition:
@@ -167,6 +170,9 @@ def acquire(head: Head, session: SessionSpec, *, seed: int) -> Acquisition:
         labels=labels,
         affine=affine,
         t1w_to_gre_world=moved,
+        lesions=None
+        if head.lesions is None
+        else np.where(labels > 0, grid.nearest(head.lesions), 0),
     )
 
 

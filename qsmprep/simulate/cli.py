@@ -14,11 +14,13 @@ from qsmprep.errors import QSMPrepError, RequestError
 from qsmprep.simulate.acquisition import SessionSpec
 from qsmprep.simulate.codings import CODINGS
 from qsmprep.simulate.dataset import ParticipantSpec, write_atlas, write_dataset
+from qsmprep.simulate.lesions import CHANGE, SOLID_AND_SHELL, LesionMask
 
 PRESETS = {
     "single": "participants and sessions alike, each with an anatomy of its own",
     "demo": "two participants, one seen again with 10 ppb more in the putamen; three codings",
     "codings": "one acquisition stored in four codings of phase",
+    "lesions": "one participant with a solid and a rim lesion, seen again with 10 ppb more",
 }
 DEMO_VOXEL = (2.0, 2.0, 2.0)
 DEMO_TE = (0.005, 0.012, 0.019, 0.026)
@@ -61,6 +63,17 @@ def codings(seed: int) -> list[ParticipantSpec]:
     return [ParticipantSpec("01", seed, tuple(sessions))]
 
 
+def lesions(seed: int) -> list[ParticipantSpec]:
+    """One participant with lesions, whose head lies differently when it is seen again."""
+    first = SessionSpec(
+        label="01", voxel_size=(1.0, 1.0, 1.0), tilt=(12.0, -5.0, 3.0), echo_times=DEMO_TE
+    )
+    again = replace(
+        first, label="02", motion=(-2.0, 1.0, -3.0, -1.0, 2.0, 3.0), changes={CHANGE: 10.0}
+    )
+    return [ParticipantSpec("01", seed, (first, again), SOLID_AND_SHELL)]
+
+
 def single(seed: int, participants: int = 1, sessions: int = 1) -> list[ParticipantSpec]:
     """Return participants that differ in their anatomy only, each seen some times."""
     labels: Sequence[str | None] = [None]
@@ -99,6 +112,14 @@ def parser() -> argparse.ArgumentParser:
     add("--b0", type=float, help="T")
     add("--snr", type=float, help="of the first echo in the brain")
     add("--coding", choices=CODINGS, help="how phase is stored")
+    add(
+        "--lesions",
+        nargs="?",
+        const=SOLID_AND_SHELL,
+        type=lambda text: LesionMask(Path(text)),
+        metavar="MASK",
+        help="plant a solid and a rim lesion, or those of a mask in MNI space",
+    )
     add("--atlas", type=Path, metavar="DIR", help="default: OUT/derivatives/atlas-simulated")
     add("--version", action="version", version=f"qsmprep {__version__}")
     return options
@@ -113,13 +134,15 @@ def plan(arguments: argparse.Namespace) -> list[ParticipantSpec]:
         )
     if arguments.coding and arguments.preset == "codings":
         raise RequestError("--coding does not go with --preset codings, which has its own")
-    makers = {"single": single, "demo": demo, "codings": codings}
+    makers = {"single": single, "demo": demo, "codings": codings, "lesions": lesions}
     participants = makers[arguments.preset](arguments.seed, **counts)
     given: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value
         for name in ("voxel_size", "tilt", "echo_times", "b0", "snr", "coding")
         if (value := getattr(arguments, name)) is not None
     }
+    if arguments.lesions:
+        participants = [replace(p, lesions=arguments.lesions) for p in participants]
     return [
         replace(p, sessions=tuple(replace(session, **given) for session in p.sessions))
         for p in participants
@@ -128,8 +151,14 @@ def plan(arguments: argparse.Namespace) -> list[ParticipantSpec]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Write a dataset and the atlas that goes with it; return the exit status."""
-    arguments = parser().parse_args(argv)
-    resolution = arguments.resolution or (1.0 if arguments.preset == "single" else 1.5)
+    given = list(sys.argv[1:] if argv is None else argv)
+    if given[:1] == ["cohort"]:
+        from qsmprep.simulate.cohorts.cli import main as simulate_cohort
+
+        return simulate_cohort(given[1:])
+    arguments = parser().parse_args(given)
+    fine = arguments.preset in ("single", "lesions")
+    resolution = arguments.resolution or (1.0 if fine else 1.5)
     atlas = arguments.atlas or arguments.out / "derivatives" / "atlas-simulated"
     try:
         written = write_dataset(arguments.out, plan(arguments), resolution=resolution)

@@ -14,6 +14,13 @@ from qsmprep.simulate.acquisition import FLIP_DEG, Acquisition, SessionSpec, acq
 from qsmprep.simulate.anatomy import FIRST_OUTSIDE
 from qsmprep.simulate.codings import CODINGS, Coded, encode
 from qsmprep.simulate.head import Head, check_changes, make_head
+from qsmprep.simulate.lesion_files import (
+    start_lesions,
+    write_flair,
+    write_lesion_truth,
+    write_mask,
+)
+from qsmprep.simulate.lesions import CHANGE, Lesions, Planted, plant
 from qsmprep.simulate.truth import lookup_table, save, start_truth, write_json, write_truth
 
 T1W_NOISE = 15.0
@@ -43,11 +50,14 @@ class ParticipantSpec:
         Picks the anatomy.
     sessions
         What is acquired, in order; several acquisitions may share a session label.
+    lesions
+        Lesions, or none. With them there are a FLAIR image and masks.
     """
 
     label: str
     seed: int
     sessions: tuple[SessionSpec, ...] = (SessionSpec(),)
+    lesions: Lesions = ()
 
 
 def write_dataset(
@@ -74,20 +84,31 @@ def write_dataset(
     _check(out_dir, participants, resolution)
     _write_top_level(out_dir, participants)
     truth_dir = out_dir / "derivatives" / "truth"
-    start_truth(truth_dir)
+    with_lesions = any(participant.lesions for participant in participants)
+    start_truth(truth_dir, ["*_lesions.tsv"] if with_lesions else [])
+    lesions_dir = out_dir / "derivatives" / "lesions"
+    if with_lesions:
+        start_lesions(lesions_dir)
     written = []
     for participant in participants:
-        for session, head, acquisition in _scan(participant, resolution):
+        for session, head, acquisition, planted in _scan(participant, resolution):
             whose = _prefix(participant, replace(session, acq=None))
             stem = Path(*whose.split("_"), "anat")
             t1w = out_dir / stem / f"{whose}_T1w.nii.gz"
             if not t1w.exists():
                 _write_t1w(t1w, head, session, seed=participant.seed)
                 written.append(t1w)
+                if participant.lesions:
+                    flair = t1w.with_name(f"{whose}_FLAIR.nii.gz")
+                    write_flair(flair, head, session, seed=participant.seed)
+                    write_mask(lesions_dir / stem / whose, head)
+                    written.append(flair)
             prefix = _prefix(participant, session)
             written += _write_echoes(out_dir / stem / prefix, acquisition, session)
             settings = asdict(session) | {"seed": participant.seed, "resolution": resolution}
             written += write_truth(truth_dir / stem / prefix, acquisition, head, settings)
+            if participant.lesions:
+                written += write_lesion_truth(truth_dir / stem / prefix, acquisition, planted)
     return written
 
 
@@ -150,11 +171,11 @@ def _check(out_dir: Path, participants: Sequence[ParticipantSpec], resolution: f
             if not word.isalnum():
                 raise RequestError(f"label {word} must be letters and digits only")
         for session in participant.sessions:
-            _check_session(session)
+            _check_session(session, lesions=bool(participant.lesions))
 
 
-def _check_session(session: SessionSpec) -> None:
-    check_changes(session.changes)
+def _check_session(session: SessionSpec, *, lesions: bool) -> None:
+    check_changes(_of_regions(session) if lesions else session.changes)
     if not all(0 < te < 1 for te in session.echo_times):
         raise RequestError(f"echo times {session.echo_times} must be in seconds, below 1")
     if session.coding not in CODINGS:
@@ -163,21 +184,37 @@ def _check_session(session: SessionSpec) -> None:
         raise RequestError(f"no layout {session.layout}; choose from per-echo, 4D")
 
 
+def _of_regions(session: SessionSpec) -> dict[str, float]:
+    """Return the changes that are not those of lesions."""
+    return {name: ppb for name, ppb in session.changes.items() if name != CHANGE}
+
+
 def _scan(
     participant: ParticipantSpec, resolution: float
-) -> Iterator[tuple[SessionSpec, Head, Acquisition]]:
+) -> Iterator[tuple[SessionSpec, Head, Acquisition, tuple[Planted, ...]]]:
     """Yield what each acquisition sees; those that differ in storage only share their signal."""
-    head, changes = None, None
+    head, state = None, None
+    planted: tuple[Planted, ...] = ()
     acquisition, settings = None, None
     for session in participant.sessions:
-        if head is None or session.changes != changes:
-            changes = session.changes
+        now = (session.changes, session.label if participant.lesions else None)
+        if head is None or now != state:
+            state = now
+            changes = _of_regions(session)
             head = make_head(seed=participant.seed, resolution=resolution, changes=changes)
+            if participant.lesions:
+                head, planted = plant(
+                    head,
+                    participant.lesions,
+                    seed=participant.seed,
+                    session=session.label,
+                    change=session.changes.get(CHANGE, 0.0),
+                )
         physics = replace(session, coding="", acq=None, layout="", suffix="", skull=True)
         if acquisition is None or physics != settings:
             settings = physics
             acquisition = acquire(head, session, seed=participant.seed)
-        yield session, head, acquisition
+        yield session, head, acquisition, planted
 
 
 def _description(name: str, kind: str, **more) -> dict:

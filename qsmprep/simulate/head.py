@@ -47,6 +47,8 @@ class Head:
         The brain with its fluid.
     affine : (4, 4) array
         From voxels to mm, RAS+.
+    lesions : (X, Y, Z) int16 array, or None
+        Number of the lesion of each voxel, 0 for none.
     """
 
     labels: np.ndarray
@@ -58,6 +60,7 @@ class Head:
     t1w: np.ndarray
     brain: np.ndarray
     affine: np.ndarray
+    lesions: np.ndarray | None = None
 
 
 def make_head(
@@ -110,6 +113,12 @@ def make_head(
         brain=labels < FIRST_OUTSIDE,
         affine=affine,
     )
+
+
+def template_points(head: Head, seed: int | None):
+    """Where in the template each voxel of a head of this seed comes from: (N, 3) in mm."""
+    rng = None if seed is None else np.random.default_rng(seed)
+    return _template_points(head.labels.shape, head.affine, rng)
 
 
 def check_changes(changes: Mapping[str, float]) -> None:

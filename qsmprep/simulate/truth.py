@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 import json
 from pathlib import Path
 
@@ -23,8 +23,8 @@ BIDSIGNORE = """*_regions.tsv
 """
 
 
-def start_truth(truth_dir: Path) -> None:
-    """Begin the derivative dataset of the truth."""
+def start_truth(truth_dir: Path, not_bids: Sequence[str] = ()) -> None:
+    """Begin the derivative dataset of the truth; patterns name further files BIDS has not."""
     truth_dir.mkdir(parents=True)
     write_json(
         truth_dir / "dataset_description.json",
@@ -36,7 +36,7 @@ def start_truth(truth_dir: Path) -> None:
             "GeneratedBy": [{"Name": "qsmprep-simulate", "Version": __version__}],
         },
     )
-    (truth_dir / ".bidsignore").write_text(BIDSIGNORE)
+    (truth_dir / ".bidsignore").write_text(BIDSIGNORE + "".join(f"{p}\n" for p in not_bids))
 
 
 def write_truth(

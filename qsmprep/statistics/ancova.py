@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from qsmprep.errors import RequestError
+from qsmprep.errors import RequestError, shown
 from qsmprep.statistics.anova import term_tests
 from qsmprep.statistics.assumptions import METHOD as CHECKS
 from qsmprep.statistics.assumptions import checks, diagnostics, influence
@@ -86,7 +86,7 @@ def ancova(
     names = set(variables(formula.partition("~")[2] or formula))
     if factor not in names:
         raise RequestError(
-            f"formula {formula!r} has no {factor}; add it, or name what is compared by factor"
+            f"formula {shown(formula)} has no {factor}; add it, or name what is compared by factor"
         )
     if extra in names:
         raise RequestError(f"extra: {extra} is in the formula already")

@@ -204,5 +204,6 @@ def diagnostics(fitted: Regression) -> Drawing:
         "Left: residuals against what the model predicts; they should scatter evenly about 0. "
         "Right: residuals against quantiles of the normal distribution; they should follow a "
         "line.",
-        {"x": "predicted; normal quantile", "y": f"residual of {fitted.outcome}"},
+        {"x residuals against the fit": "predicted", "x normal quantiles": "normal quantile",
+         "y": f"residual of {fitted.outcome}"},
     )  # fmt: skip

@@ -10,6 +10,7 @@ from scipy import stats
 
 from qsmprep.errors import RequestError, shown
 from qsmprep.statistics.ancova import ancova
+from qsmprep.statistics.design import variables
 from qsmprep.statistics.linear import ols
 from qsmprep.statistics.results import Drawing, Fitted
 
@@ -97,6 +98,10 @@ def change(
                          else pairs["annual_change"], baseline=pairs["first_value"])  # fmt: skip
     right = formula.partition("~")[2] or formula
     if factor:
+        if factor not in variables(right):
+            raise RequestError(
+                f'formula {shown(right)} has no {factor}; add it, or write factor = "" for none'
+            )
         fitted = ancova(
             frame, formula=f"change ~ {right}", factor=factor, levels=levels, contrasts=contrasts,
             adjust=adjust, extra="baseline" if baseline else "", covariance=covariance,

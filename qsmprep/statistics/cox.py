@@ -24,6 +24,7 @@ from qsmprep.statistics.partial_likelihood import (
     Shares,
     concordance,
     log_likelihood,
+    score,
     score_residuals,
     shares,
 )
@@ -202,7 +203,8 @@ def _by_lifelines(
     scale = x.std(axis=0)
     beta = _maximum(x / scale, past) / scale
     found = shares(x, past, beta)
-    covariance, lost = _inverse(found.variance.sum(axis=0) / np.outer(scale, scale))
+    information = found.variance.sum(axis=0) / np.outer(scale, scale)
+    covariance, lost = _inverse(information, score(x, past, found) / scale)
     covariance = covariance / np.outer(scale, scale)
     error = np.sqrt(np.diag(covariance))
     if cluster is not None:
@@ -219,18 +221,19 @@ def _by_lifelines(
     return _Numbers(beta, covariance, table, unbounded)
 
 
-def _inverse(information: Array) -> tuple[Array, Array]:
+def _inverse(information: Array, slope: Array) -> tuple[Array, Array]:
     """
     Return the covariance, and in which columns the likelihood rises without end.
 
-    There the likelihood is flat far from zero, where the search for its maximum gave up; columns
-    are in units of their standard deviations, in which estimable errors are far below 50.
+    There it is flat far from zero, or Newton's next step would still be a long one. Columns are in
+    units of their standard deviations, in which errors that can be estimated are far below 50.
     """
     values, vectors = np.linalg.eigh(information)
     flat = values < 1 / 50**2
-    lost = (np.abs(vectors[:, flat]) > 0.1).any(axis=1)
     kept = vectors[:, ~flat]
-    return (kept / values[~flat]) @ kept.T, lost
+    covariance = (kept / values[~flat]) @ kept.T
+    lost = (np.abs(vectors[:, flat]) > 0.1).any(axis=1) | (np.abs(covariance @ slope) > 1e-3)
+    return covariance, lost
 
 
 def _maximum(x: Array, past: Histories) -> Array:
@@ -243,18 +246,23 @@ def _maximum(x: Array, past: Histories) -> Array:
     if np.isfinite(past.entry).all():
         table["entry"], options["entry_col"] = past.entry, "entry"
     # Its defaults stop some 1e-4 standard errors short of the maximum.
-    exact = {"step_size": 1.0, "precision": 1e-12, "r_precision": 1e-14, "max_steps": 100}
-    try:
-        with warnings.catch_warnings():
-            # What these warn of is found again, and said, by the length of the next step.
-            warnings.simplefilter("ignore")
-            fit = CoxPHFitter().fit(table, "time", "event", fit_options=exact, **options)
-    except ConvergenceError as error:
-        raise RequestError(
-            "the likelihood has no maximum that could be found: a covariate may tell all events "
-            "apart, or repeat others; try firth = true or fewer covariates"
-        ) from error
-    return fit.params_.to_numpy()
+    exact = {"precision": 1e-12, "r_precision": 1e-14, "max_steps": 200}
+    for step in (1.0, 0.5, 0.1):
+        try:
+            with warnings.catch_warnings():
+                # What these warn of is found again, and said, by the length of the next step.
+                warnings.simplefilter("ignore")
+                fit = CoxPHFitter().fit(
+                    table, "time", "event", fit_options={**exact, "step_size": step}, **options
+                )
+        except ConvergenceError:
+            # Values far from the rest let a full step overshoot.
+            continue
+        return fit.params_.to_numpy()
+    raise RequestError(
+        "the likelihood has no maximum that could be found: a covariate may tell all events "
+        "apart, or repeat others; try firth = true or fewer covariates"
+    )
 
 
 def _by_firth(x: Array, names: list[str], past: Histories, confidence: float) -> _Numbers:

@@ -102,8 +102,7 @@ def _levels(used: pd.DataFrame, focus: str) -> pd.DataFrame:
         values = {"mean - 1 SD": mean - spread, "mean": mean, "mean + 1 SD": mean + spread}
     else:
         values = {str(value): value for value in sorted(used[focus].unique())}
-    table = pd.DataFrame([{**typical, focus: value} for value in values.values()], index=[*values])
-    return table
+    return pd.DataFrame([{**typical, focus: value} for value in values.values()], index=[*values])
 
 
 def _curve(

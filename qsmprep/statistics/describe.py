@@ -16,6 +16,9 @@ from qsmprep.statistics.results import ESTIMATES, Drawing, Fitted
 
 ALL = "all"
 IDENTITY = ("participant_id", "session_id", "acquisition", "run", "acquisition_key")
+MOST = 20
+"""Values that text may have to be described without being asked for."""
+
 SMALL = 5
 """Expected count below which a chi-squared test is not trusted."""
 
@@ -74,6 +77,7 @@ def describe(
     ----------
     Intervals of shares: Wilson 1927, doi:10.1080/01621459.1927.10502953.
     """
+    asked = bool(columns)
     columns = _columns(data, columns, group, (*categories, *skewed))
     if not 0 < confidence < 1:
         raise RequestError(f"confidence = {shown(confidence)}; it lies between 0 and 1")
@@ -84,6 +88,12 @@ def describe(
         excluded, data = pd.concat([excluded, reasons]), data[~gaps]
     if data.empty:
         raise RequestError("there is no row to describe")
+    data = data.replace([np.inf, -np.inf], np.nan)
+    if not asked:
+        free = [name for name in columns if counted(data[name]) and data[name].nunique() > MOST]
+        columns = [name for name in columns if name not in free]
+        if free:
+            notes = (*notes, f"Left out, text with more than {MOST} values: {', '.join(free)}.")
     parts = {ALL: data}
     if group:
         parts |= {str(level): data[data[group] == level] for level in levels_of(data[group])}

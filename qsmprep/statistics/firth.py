@@ -66,8 +66,8 @@ def fit(x: Array, histories: Histories, confidence: float) -> FirthFit:
     ----------
     .. [1] Firth D. Bias reduction of maximum likelihood estimates. Biometrika 1993;80:27-38.
        https://doi.org/10.1093/biomet/80.1.27
-    .. [2] Heinze G, Schemper M. A solution to the problem of monotone likelihood in Cox regression.
-       Biometrics 2001;57:114-119. https://doi.org/10.1111/j.0006-341X.2001.00114.x
+    .. [2] Heinze G, Schemper M. A solution to the problem of monotone likelihood in Cox
+       regression. Biometrics 2001;57:114-119. https://doi.org/10.1111/j.0006-341X.2001.00114.x
     """
     # The penalty changes by a constant with the scale of the covariates, the estimates do not.
     scale = x.std(axis=0)
@@ -89,8 +89,9 @@ def fit(x: Array, histories: Histories, confidence: float) -> FirthFit:
         lost[term] = 2 * max(drop(0.0), 0)
         for side, sign in enumerate((-1, 1)):
             limits[side, term] = _crossing(drop, best[term], sign * error, width)
+    low, high = limits / scale
     return FirthFit(
-        best / scale, covariance / np.outer(scale, scale), *(limits / scale), lost,
+        best / scale, covariance / np.outer(scale, scale), low, high, lost,
         top + np.log(scale).sum(), converged,
     )  # fmt: skip
 
@@ -113,13 +114,14 @@ def _maximise(x: Array, histories: Histories, start: Array, free) -> tuple[Array
     for _ in range(200):
         step = np.zeros_like(beta)
         step[free] = np.linalg.solve(information[np.ix_(free, free)], slope[free])
-        if not free or slope @ step < 1e-16:
+        # What is left to gain; rounding hides less where there are many events.
+        if not free or slope @ step < 1e-13 * max(1, abs(value)):
             return beta, value, True
         # One that leaps too far meets risk sets of one, without information.
         step /= max(1, np.abs(step).max() / 2)
         for _ in range(40):
             new = _penalised(x, histories, beta + step)
-            if new[0] >= value - 1e-12:
+            if new[0] >= value - 1e-12 * abs(value):
                 break
             step /= 2
         else:

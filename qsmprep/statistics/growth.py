@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from qsmprep.errors import RequestError
+from qsmprep.errors import RequestError, shown
 from qsmprep.statistics import growth_curves as curves
 from qsmprep.statistics.mixed_tables import (
     Wishes,
@@ -30,6 +30,7 @@ def growth(
     group: str = "",
     levels: Sequence[str] = (),
     bins: int | Sequence[float] = 0,
+    spacing: str = "equal",
     order: int | str = "auto",
     covariates: Sequence[str] = (),
     log: bool = False,
@@ -64,6 +65,8 @@ def growth(
     bins
         Times of bins, to the nearest of which every row belongs, or a number of bins with equally
         many rows; 0 for time as it is.
+    spacing
+        Polynomials of the number of a bin (``equal``) or of its ``time``.
     order
         Highest degree of the polynomials, or ``auto``: that with the smallest AIC under maximum
         likelihood, at most one less than there are bins, or 5.
@@ -97,7 +100,10 @@ def growth(
         If data or keys do not allow it.
     """
     wishes = Wishes(subject, unit, reml, df, confidence, bootstrap, seed)
-    axis = curves.Axis(outcome, time, group, tuple(covariates), log, bins)
+    if spacing not in ("equal", "time"):
+        raise RequestError(f"spacing = {shown(spacing)}: choose equal or time")
+    equal = bool(bins) and spacing == "equal"
+    axis = curves.Axis(outcome, time, group, tuple(covariates), log, bins, equal)
     rows, excluded = curves.rows_of(data, axis, levels, wishes)
     curve = curves.fit_curves(rows, axis, order, wishes)
     grid, gaps, start = _places(curve, times, decay_from)

@@ -37,6 +37,8 @@ class Axis:
         Whether the logarithm of the outcome is modelled.
     bins
         Times of bins, or their number; 0 for continuous time.
+    equal
+        Whether polynomials are of the number of a bin instead of its time.
     """
 
     outcome: str
@@ -45,6 +47,7 @@ class Axis:
     covariates: tuple[str, ...]
     log: bool
     bins: int | Sequence[float]
+    equal: bool
 
     def polynomial(self, degree: int) -> str:
         """Return the name of a column of the design."""
@@ -192,7 +195,8 @@ def fit_curves(rows: pd.DataFrame, axis: Axis, order: int | str, wishes: Wishes)
     points = np.unique(times) if axis.bins else np.sort(times)
 
     def fitted(degree: int, reml: bool) -> Curve:
-        basis = orthonormal(points, degree, total=1.0 if axis.bins else float(len(points)))
+        total = 1.0 if axis.bins else float(len(points))
+        basis = orthonormal(points, degree, total=total, equal=axis.equal)
         names = [axis.polynomial(k) for k in range(1, degree + 1)]
         columns = pd.DataFrame(basis(times), columns=names, index=rows.index)
         model = fit_formula(
@@ -381,9 +385,10 @@ def sentence(curve: Curve) -> str:
     axis = curve.axis
     where = (f"{len(curve.points)} bins, each of the same weight," if axis.bins
              else "the times of all rows")  # fmt: skip
+    what = f"the number of the bin of {axis.time}" if axis.equal else axis.time
     text = (
         f"{'The logarithm of ' if axis.log else ''}{axis.outcome} was modelled as a polynomial of "
-        f"{axis.time} of degree {curve.order}, orthonormal on {where} "
+        f"{what} of degree {curve.order}, orthonormal on {where} "
     )
     text += f"for each {axis.group} " if axis.group else ""
     text += "(growth-curve analysis; Mirman et al., 2008, doi:10.1016/j.jml.2007.11.006)"

@@ -11,6 +11,7 @@ from qsmprep.statistics.correlation import correlation
 from qsmprep.statistics.cox import cox
 from qsmprep.statistics.describe import describe
 from qsmprep.statistics.growth import growth
+from qsmprep.statistics.km import km
 from qsmprep.statistics.linear import ols
 from qsmprep.statistics.mixed import mixed
 from qsmprep.statistics.reliability import reliability
@@ -23,6 +24,7 @@ VOXELWISE = "voxelwise"
 
 KINDS: dict[str, tuple[Callable[..., Any], str]] = {
     "cox": (cox, PARTICIPANTS),
+    "km": (km, PARTICIPANTS),
     "mixed": (mixed, ACQUISITIONS),
     "growth": (growth, ACQUISITIONS),
     "ols": (ols, PARTICIPANTS),

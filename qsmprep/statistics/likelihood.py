@@ -203,6 +203,15 @@ def without_units(sums: Products) -> Products:
     return replace(sums, zz=sums.zz[:, keep, keep], zw=sums.zw[:, keep])
 
 
+def weighted(sums: Products, weights: np.ndarray) -> Products:
+    """Return the sums with participants counted as often as told, those of weight 0 left out."""
+    kept = weights > 0
+    return replace(
+        sums, zz=sums.zz[kept], zw=sums.zw[kept], ww=sums.ww[kept], rows=sums.rows[kept],
+        weights=weights[kept].astype(float),
+    )  # fmt: skip
+
+
 def log_units(sums: Products) -> float:
     """Return what the deviance under restricted likelihood owes to the units of the design."""
     return -2 * float(np.linalg.slogdet(sums.to_beta)[1])

@@ -88,6 +88,7 @@ def contrast_weights(
     if isinstance(contrasts, Mapping):
         for name, given in contrasts.items():
             fits = isinstance(given, list | tuple) and len(given) == k
+            fits = fits and all(isinstance(weight, int | float) for weight in given)
             if not fits or not any(given) or abs(sum(given)) > 1e-9:
                 raise RequestError(
                     f"contrast {shown(name)}: {shown(given)} are no {k} weights that sum to 0, "

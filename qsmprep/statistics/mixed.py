@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from qsmprep.errors import RequestError
+from qsmprep.errors import RequestError, shown
 from qsmprep.statistics.design import variables
 from qsmprep.statistics.mixed_tables import (
     Mixed,
@@ -83,6 +83,10 @@ def mixed(
     RequestError
         If data or formula do not allow it.
     """
+    if "|" in formula:
+        raise RequestError(
+            f"formula {shown(formula)}: a | has no meaning here; give random effects as random"
+        )
     wishes = Wishes(subject, unit, reml, df, confidence, bootstrap, seed)
     names = variables(formula.partition("~")[2])
     random = random or (f"1 + `{time}`" if time in names else "1")

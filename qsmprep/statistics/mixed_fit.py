@@ -17,6 +17,7 @@ from qsmprep.statistics.likelihood import (
     evaluate,
     without_effect,
     without_units,
+    weighted,
 )
 
 ZERO = 1e-4
@@ -140,9 +141,29 @@ def _component_at_zero(
     return "units" if structure.units else None
 
 
-def maximise(
-    sums: Products, structure: Structure, reml: bool, start: np.ndarray | None = None
-) -> tuple[np.ndarray, bool]:
+def _steps(fit: Fit) -> np.ndarray:
+    """Return directions in which the deviance is about equally steep, so that few are needed."""
+    k = len(fit.theta)
+    values, vectors = np.linalg.eigh(fit.spread[:k, :k] / 2)
+    return vectors * np.sqrt(np.where(values > 0, values, 1.0))
+
+
+def _near(sums: Products, fit: Fit, step: np.ndarray, reml: bool) -> np.ndarray:
+    """Return the maximum near that of another fit, to a hundredth of its standard errors."""
+    if not len(fit.theta):
+        return fit.theta
+
+    def deviance(place: np.ndarray) -> tuple[float, np.ndarray]:
+        value = evaluate(sums, fit.structure, fit.theta + step @ place, reml)
+        return value.deviance, step.T @ value.gradient[:-1]
+
+    start = np.zeros(len(fit.theta))
+    options = {"gtol": 0.01, "ftol": 1e-9}
+    found = minimize(deviance, start, jac=True, method="L-BFGS-B", options=options)
+    return fit.theta + step @ found.x
+
+
+def maximise(sums: Products, structure: Structure, reml: bool) -> tuple[np.ndarray, bool]:
     """
     Return the parameters of the random effects at the maximum, and whether it is one.
 
@@ -161,8 +182,6 @@ def maximise(
             return 1e100, np.zeros(len(theta))
         return value.deviance, value.gradient[:-1]
 
-    if start is not None:
-        return minimize(deviance, start, jac=True, method="L-BFGS-B").x, True
     best, converged = structure.start(1.0), False
     for first in (structure.start(1.0), structure.start(0.1), None):
         if first is None:
@@ -362,17 +381,15 @@ def bootstrap(
     """
     rng = np.random.default_rng(seed)
     count = len(fit.sums.rows)
+    step = _steps(fit)
     estimates, errors = [], []
     for _ in range(replicates):
-        drawn = np.bincount(rng.integers(0, count, count), minlength=count).astype(float)
-        sums = replace(fit.sums, weights=drawn)
-        try:
-            theta, _ = maximise(sums, fit.structure, reml, start=fit.theta)
-            value = evaluate(sums, fit.structure, theta, reml)
-        except np.linalg.LinAlgError:
+        sums = weighted(fit.sums, np.bincount(rng.integers(0, count, count), minlength=count))
+        design = sums.weights @ sums.ww[:, :-1, :-1].transpose(1, 0, 2)
+        if np.linalg.cond(design) > 1e8:  # a term has nothing to be estimated from
             continue
-        if np.linalg.cond(value.inverse) > 1e12:
-            continue
+        theta = _near(sums, fit, step, reml)
+        value = evaluate(sums, fit.structure, theta, reml)
         turned = contrasts @ sums.to_beta
         estimates.append(contrasts @ sums.shift + turned @ value.beta)
         errors.append(

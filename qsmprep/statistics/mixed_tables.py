@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from formulaic import ModelMatrix
+from formulaic import ModelMatrix, model_matrix
+from formulaic.errors import FormulaicError
 import numpy as np
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
@@ -151,11 +152,17 @@ def _outcome(formula: str, used: pd.DataFrame) -> np.ndarray:
         if not is_numeric_dtype(values):
             raise RequestError(f"{left} is not a number in every row, as an outcome must be")
         return values.to_numpy(float)
-    with np.errstate(all="ignore"):
-        y = design(f"{left} - 1", used)
-    if y.shape[1] != 1 or not np.isfinite(y.to_numpy(float)).all():
-        raise RequestError(f"{left} is not one finite number per row, as an outcome must be")
-    return y.to_numpy(float)[:, 0]
+    try:
+        with np.errstate(all="ignore"):
+            values = model_matrix(f"{left} - 1", used, na_action="ignore", context={})
+    except FormulaicError as error:
+        raise RequestError(f"{left}: {str(error).partition(chr(10))[0]}") from error
+    y = values.to_numpy(float)
+    if y.shape[1] != 1:
+        raise RequestError(f"{left} is not one number per row, as an outcome must be")
+    if not np.isfinite(y).all():
+        raise RequestError(f"{left} has no value in some rows, as an outcome must have")
+    return y[:, 0]
 
 
 def _check_levels(wishes: Wishes, subjects: np.ndarray, units: np.ndarray | None) -> None:
@@ -322,7 +329,7 @@ def diagnostics(model: Mixed) -> Drawing:
         "diagnostics", data,
         "Residuals, in standard deviations of the noise, over fitted values (random effects "
         "included), and in order over the quantiles of a normal distribution.",
-        {"x": "fitted value, or normal quantile", "y": "residual (SD)"},
+        {"x residuals": "fitted value", "x quantiles": "normal quantile", "y": "residual (SD)"},
     )  # fmt: skip
 
 

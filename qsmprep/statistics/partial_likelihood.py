@@ -1,4 +1,4 @@
-"""The partial likelihood of a Cox model with Efron's ties, event by event, and what follows from it."""
+"""The partial likelihood of a Cox model with Efron's ties, event by event, and its uses."""
 
 from __future__ import annotations
 

@@ -24,22 +24,27 @@ class Polynomials:
         Centre and half width of the range of times.
     to_basis : (order + 1, order + 1) array
         From Chebyshev polynomials on that range.
+    steps : (n,) array
+        Times that count as equally far apart, where they do.
     """
 
     middle: float
     half: float
     to_basis: np.ndarray
+    steps: np.ndarray | None = None
 
     def __call__(self, times: np.ndarray) -> np.ndarray:
         """Return the polynomials at (n,) times as an (n, order) array."""
-        return self._values(np.asarray(times, float))[:, 1:]
-
-    def _values(self, times: np.ndarray) -> np.ndarray:
+        times = np.asarray(times, float)
+        if self.steps is not None:
+            times = np.interp(times, self.steps, np.arange(len(self.steps)))
         scaled = (times - self.middle) / self.half
-        return chebvander(scaled, len(self.to_basis) - 1) @ self.to_basis
+        return chebvander(scaled, len(self.to_basis) - 1) @ self.to_basis[:, 1:]
 
 
-def orthonormal(points: np.ndarray, order: int, *, total: float) -> Polynomials:
+def orthonormal(
+    points: np.ndarray, order: int, *, total: float, equal: bool = False
+) -> Polynomials:
     """
     Return polynomials whose squares sum to `total` over points, and whose products to zero.
 
@@ -51,14 +56,18 @@ def orthonormal(points: np.ndarray, order: int, *, total: float) -> Polynomials:
     Parameters
     ----------
     points : (n,) array
-        Times, of which more than `order` differ.
+        Times in order, of which more than `order` differ.
     order
         Highest degree.
+    equal
+        Polynomials of the number of a point instead of its time.
     """
-    middle, half = (points.max() + points.min()) / 2, np.ptp(points) / 2
-    basis, triangle = np.linalg.qr(chebvander((points - middle) / half, order))
+    steps = points if equal else None
+    points = np.arange(float(len(points))) if equal else points
+    middle, half = (points[-1] + points[0]) / 2, np.ptp(points) / 2
+    triangle = np.linalg.qr(chebvander((points - middle) / half, order), mode="r")
     to_basis = np.linalg.inv(triangle) * np.sign(np.diag(triangle)) * np.sqrt(total)
-    return Polynomials(middle, half, to_basis)
+    return Polynomials(middle, half, to_basis, steps)
 
 
 def degree_name(degree: int) -> str:

@@ -116,6 +116,8 @@ def _crossed(
     order = list(sessions) or levels_of(data[session])
     if absent := [name for name in order if not (data[session] == name).any()]:
         raise RequestError(f"sessions: no {session} is {shown(absent[0])}")
+    if len(set(map(str, order))) < len(order):
+        raise RequestError(f"sessions: {shown(order)} names one twice")
     if len(order) < 2:
         raise RequestError(f"{session} is {shown(order)}; reliability needs two sessions")
     finite = data[value].replace([np.inf, -np.inf], np.nan).notna()

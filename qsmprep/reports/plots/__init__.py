@@ -63,7 +63,7 @@ def draw(drawing: Drawing) -> Figure:
 
 def write_drawing(drawing: Drawing, folder: str | Path, name: str) -> Path:
     """
-    Write a figure as ``NAME.svg`` and ``NAME.png``, its data as ``NAME.tsv``, and return the first.
+    Write a figure as ``NAME.svg`` and ``NAME.png``, its data as ``NAME.tsv``; return the first.
 
     ``NAME.json`` has kind, caption, labels, and in ``AlternativeText`` what is seen. Equal
     drawings are equal files.

@@ -134,7 +134,7 @@ def _log_axis(axes: Axes, low: float, high: float) -> None:
     """Put a few round ratios on a logarithmic axis, however narrow it is."""
     axes.set_xscale("log")
     if high / low < 6:
-        ticks = MaxNLocator(6).tick_values(low, high)
+        ticks = np.asarray(MaxNLocator(6).tick_values(low, high))
     else:
         decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
         factors = (1, 2, 5) if len(decades) <= 3 else (1,)

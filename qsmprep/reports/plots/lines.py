@@ -22,6 +22,7 @@ from qsmprep.reports.plots.style import (
     name_axes,
     order,
     panels,
+    parts,
     rows_of,
     wrapped,
 )
@@ -53,9 +54,9 @@ def trajectories(drawing: Drawing) -> Figure:
     styles = looks(names)
     figure, grid = panels(order(drawing, rows, "panel"))
     many = int(points.sum()) > MANY_POINTS
-    for (panel, line), part in rows[points].groupby(["panel", "line"], sort=False):
+    for (panel, line), part in parts(rows[points], "panel", "line"):
         _scatter(grid[panel], part, styles[line], many)
-    for (panel, line), part in rows[~points].groupby(["panel", "line"], sort=False):
+    for (panel, line), part in parts(rows[~points], "panel", "line"):
         _line(grid[panel], part, styles[line])
     name_axes(figure, grid.values(), label(drawing, "x"), label(drawing, "y"))
     if len(names) > 1:
@@ -91,7 +92,7 @@ def spaghetti(drawing: Drawing) -> Figure:
     apart = len(styles) > 3
     figure, grid = panels(list(styles) if apart else [""])
     faint = 0.4 if people["subject"].nunique() <= 150 else 0.2
-    for group, part in people.groupby("group", sort=False):
+    for (group,), part in parts(people, "group"):
         axes, look = grid[group if apart else ""], styles[group]
         paths = [own.sort_values("x")[["x", "y"]].to_numpy()
                  for _, own in part.groupby("subject", sort=False)]  # fmt: skip
@@ -100,14 +101,14 @@ def spaghetti(drawing: Drawing) -> Figure:
                                            rasterized=rasterized))  # fmt: skip
         axes.plot(part["x"], part["y"], look.marker, color=look.colour, alpha=faint,
                   markersize=2.4, mew=0, rasterized=rasterized)  # fmt: skip
-    for group, part in means.groupby("group", sort=False):
+    for (group,), part in parts(means, "group"):
         _line(grid[group if apart else ""], part, styles[group], heavy=True)
     name_axes(figure, grid.values(), label(drawing, "x"), label(drawing, "y"))
     if len(styles) > 1 and not apart:
         legend(figure, [_key(name, look, True, True) for name, look in styles.items()],
                label(drawing, "group", " ").strip())  # fmt: skip
     counts = [f"{group or 'all'} {part['subject'].nunique()} people"
-              for group, part in people.groupby("group", sort=False)]  # fmt: skip
+              for (group,), part in parts(people, "group")]  # fmt: skip
     figure.set_label(
         f"A line per person of {label(drawing, 'y')} over {label(drawing, 'x')}: "
         f"{listed(counts)}. Lines of the groups: {listed(_ends(means, ['group'])) or 'none'}."
@@ -137,17 +138,22 @@ def scatter(drawing: Drawing) -> Figure:
     figure, grid = panels(names, sharex=False, sharey=False)
     points = rows["kind"] != "line"
     many = int(points.sum()) > MANY_POINTS
-    for (panel, group), part in rows[points].groupby(["panel", "group"], sort=False):
+    for (panel, group), part in parts(rows[points], "panel", "group"):
         _scatter(grid[panel], part, styles[group], many)
-    for (panel, group), part in rows[~points].groupby(["panel", "group"], sort=False):
+    for (panel, group), part in parts(rows[~points], "panel", "group"):
         _line(grid[panel], part, styles[group])
     name_axes(figure, grid.values(), label(drawing, "x"), label(drawing, "y"))
     if len(styles) > 1:
-        legend(figure, [_key(name, look, points.any()) for name, look in styles.items()],
-               label(drawing, "group", " ").strip())  # fmt: skip
+        handles = []
+        for name, look in styles.items():
+            own = points[rows["group"] == name]
+            key = _key(name, look, marked=bool(own.any()))
+            key.set_linestyle("" if own.all() else look.dash)
+            handles += [key] if name else []
+        legend(figure, handles, label(drawing, "group", " ").strip())
     counts = [
-        " ".join(filter(None, [*map(str, names), f"{len(part)} points"]))
-        for names, part in rows[points].groupby(["panel", "group"], sort=False)
+        " ".join(filter(None, [*names, f"{len(part)} points"]))
+        for names, part in parts(rows[points], "panel", "group")
     ]
     figure.set_label(
         f"Points of {label(drawing, 'y')} over {label(drawing, 'x')}: {listed(counts)}. "
@@ -183,8 +189,8 @@ def diagnostics(drawing: Drawing) -> Figure:
             axes.axhline(0, color=PALETTE[1], linewidth=1.2)
         axes.plot(part["x"], part["y"], "o", color=PALETTE[0], alpha=0.5, markersize=3.2, mew=0,
                   rasterized=many)  # fmt: skip
-        axes.set(xlabel=wrapped(drawing.labels.get(f"x {name}", label(drawing, "x")), 30),
-                 ylabel=wrapped(drawing.labels.get(f"y {name}", label(drawing, "y")), 30))  # fmt: skip
+        axes.set_xlabel(wrapped(label(drawing, f"x {name}", label(drawing, "x")), 30))
+        axes.set_ylabel(wrapped(label(drawing, f"y {name}", label(drawing, "y")), 30))
     counts = [f"{name} {int((rows['panel'] == name).sum())} points" for name in names]
     figure.set_label(f"Checks of the model, a panel each: {listed(counts)}.")
     return figure
@@ -218,14 +224,16 @@ def _scatter(axes: Axes, part: pd.DataFrame, look: Look, many: bool) -> None:
 
 
 def _key(name: str, look: Look, marked: bool = False, solid: bool = False) -> Line2D:
-    return Line2D([], [], color=look.colour, linestyle="-" if solid else look.dash, label=wrapped(name, 48) or "–",
-                  marker=look.marker if marked else None, markersize=5)  # fmt: skip
+    return Line2D(
+        [], [], color=look.colour, linestyle="-" if solid else look.dash, markersize=5,
+        marker=look.marker if marked else None, label=wrapped(name, 48),
+    )  # fmt: skip
 
 
 def _ends(lines: pd.DataFrame, by: list[str]) -> list[str]:
     """Return where lines begin and end, in words."""
     told = []
-    for names, part in lines.groupby(by, sort=False):
+    for names, part in parts(lines, *by):
         first, last = part.sort_values("x", kind="stable").iloc[[0, -1]]["y"]
         name = " ".join(filter(None, names)) or "the line"
         told.append(f"{name} from {figures(first)} to {figures(last)}")

@@ -84,13 +84,7 @@ def _mark(axes: Axes, values: np.ndarray, limit: float, survive: set[tuple[int, 
                 color="white" if abs(r) > 0.62 * limit else INK,
             )  # fmt: skip
         if kept:
-            axes.add_patch(
-                Rectangle(
-                    (place - 0.46, line - 0.46),
-                    0.92,
-                    0.92,
-                    fill=False,
-                    edgecolor=INK,
-                    linewidth=1.3 if legible else 0.8,
-                )  # fmt: skip
-            )
+            axes.add_patch(Rectangle(
+                (place - 0.46, line - 0.46), 0.92, 0.92, fill=False, edgecolor=INK,
+                linewidth=1.3 if legible else 0.8,
+            ))  # fmt: skip

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 import math
+import re
 import textwrap
+from typing import Any
 
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 import numpy as np
 import pandas as pd
 
@@ -21,7 +23,7 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#3
 
 INK, SOFT, FAINT = "#222222", "#5A6470", "#D9DDE2"
 
-HOUSE = {
+HOUSE: dict[Any, Any] = {
     "axes.axisbelow": True,
     "axes.edgecolor": INK,
     "axes.formatter.useoffset": False,
@@ -46,6 +48,7 @@ MANY_POINTS = 3000
 
 _DASHES = ("-", (0, (5, 1.6)), (0, (5, 1.4, 1.2, 1.4)), (0, (1.3, 1.3)))
 _MARKERS = "osD^vPX"
+_MINUS = re.compile(r"(?<!\S)-(?=\d|\s)")  # before a number or between words, not in sub-01
 _COLUMNS = 5
 
 
@@ -54,7 +57,7 @@ class Look:
     """How one group is told from the others: by colour, by dashes and by marker."""
 
     colour: str
-    dash: str | tuple
+    dash: Any
     marker: str
 
 
@@ -110,7 +113,8 @@ def rows_of(
             rows[name] = data[name].astype(float) if name in data else np.nan
         except (TypeError, ValueError) as error:
             raise RequestError(f"figure {drawing.kind}: {name} is no number: {error}") from error
-    rows = rows[np.isfinite(rows[list(needed)]).all(axis=1)].reset_index(drop=True)
+    known = np.isfinite(rows[list(needed)].to_numpy()).all(axis=1)
+    rows = rows.loc[known].reset_index(drop=True)
     if rows.empty:
         raise RequestError(f"figure {drawing.kind}: there is nothing to draw, no row has "
                            f"{' and '.join(needed)}")  # fmt: skip
@@ -122,18 +126,24 @@ def _text(value: object) -> str:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value)
+        value = int(value)
+    return _MINUS.sub("−", str(value))
 
 
 def order(drawing: Drawing, rows: pd.DataFrame, column: str) -> list[str]:
     """Return the names in a column: as its categories are ordered, else as they come."""
     there = list(dict.fromkeys(rows[column]))
-    values = drawing.data[column] if column in drawing.data else None
+    values = drawing.data.get(column)
     if values is not None and isinstance(values.dtype, pd.CategoricalDtype):
         known = [_text(name) for name in values.cat.categories]
         return sorted(there, key=lambda name: known.index(name) if name in known else -1)
     return there
+
+
+def parts(rows: pd.DataFrame, *columns: str) -> Iterator[tuple[list[str], pd.DataFrame]]:
+    """Yield the rows that share their text in some columns, with that text, as they come."""
+    for names, part in rows.groupby(list(columns), sort=False):
+        yield [str(name) for name in names], part
 
 
 def panels(
@@ -170,7 +180,7 @@ def name_axes(figure: Figure, axes: Iterable[Axes], x: str, y: str) -> None:
         figure.supylabel(wrapped(y, 50), fontsize=9)
 
 
-def legend(figure: Figure, handles: Sequence[Line2D], title: str = "") -> None:
+def legend(figure: Figure, handles: Sequence[Artist], title: str = "") -> None:
     """Put a legend above the panels, in as many columns as there is room for."""
     longest = max(len(str(handle.get_label())) for handle in handles)
     room = int(figure.get_figwidth() * 72 / (5.2 * longest + 34))
@@ -187,7 +197,7 @@ def wrapped(text: str, width: int) -> str:
 
 def label(drawing: Drawing, column: str, fallback: str = "") -> str:
     """Return what a column is called in the figure."""
-    return drawing.labels.get(column, fallback or column.replace("_", " "))
+    return _MINUS.sub("−", drawing.labels.get(column, fallback or column.replace("_", " ")))
 
 
 def jitter(count: int) -> np.ndarray:

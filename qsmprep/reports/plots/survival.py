@@ -86,7 +86,7 @@ def _draw_curve(axes: Axes, curve: pd.DataFrame, look: Look) -> None:
 def _write_note(axes: Axes, note: str, rows: pd.DataFrame) -> None:
     """Write a sentence into the corner that the curves leave free."""
     early = rows[rows["time"] < 0.6 * axes.get_xlim()[1]]
-    below = early[["survival", "ci_low"]].min(axis=None) > 0.15
+    below = bool((early[["survival", "ci_low"]].fillna(1.0).to_numpy() > 0.15).all())
     at, across, down = ((0.02, 0.04), "left", "bottom") if below else ((1, 1), "right", "top")
     axes.annotate(wrapped(note, 44), at, xycoords="axes fraction", ha=across, va=down, color=INK)
 

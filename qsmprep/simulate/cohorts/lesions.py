@@ -35,7 +35,7 @@ INTERVALS = {
 
 CURVE = {0: 20.0, 1: 5.0, 2: -15.0, 3: 3.0}
 CONTRAST = {0: -4.27, 1: 8.42, 3: -10.64}
-"""Rim-negative less rim-positive in orthonormal polynomials of the bins, as the text has them."""
+"""Rim-negative less rim-positive in orthonormal polynomials of the bins' numbers, as in the text."""
 
 VOLUMES = {"rim+": 1042.45, "rim-": 322.34}
 """Mean volume at enhancement, mm³."""
@@ -130,7 +130,8 @@ def growth_coefficients(
     """
     rng = np.random.default_rng(seed)
     rows = _visits(rng, _lesions(rng, scale), scale)
-    basis, triangle = np.linalg.qr(np.vander(AGES, 4, increasing=True))
+    # of the number of a bin: spread over the true ages the printed errors are not those found
+    basis, triangle = np.linalg.qr(np.vander(np.arange(len(AGES)), 4, increasing=True))
     basis = basis * np.sign(np.diag(triangle))
     basis[:, 0] = 1.0
     place = np.searchsorted(AGES, rows["lesion_age"])

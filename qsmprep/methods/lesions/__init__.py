@@ -1,0 +1,25 @@
+"""Lesions: which they are through time, what surrounds them, and what their maps say."""
+
+from qsmprep.methods.lesions.components import Lesions, find_lesions, volumes_of
+from qsmprep.methods.lesions.matching import LesionState, Matched, follow_labels, match_lesions
+from qsmprep.methods.lesions.measure import LesionMaps, LesionRow, LesionRules, measure_lesions
+from qsmprep.methods.lesions.profile import ProfileBin, Rim, RimRules
+from qsmprep.methods.lesions.surroundings import SurroundingRules
+
+__all__ = [
+    "LesionMaps",
+    "LesionRow",
+    "LesionRules",
+    "LesionState",
+    "Lesions",
+    "Matched",
+    "ProfileBin",
+    "Rim",
+    "RimRules",
+    "SurroundingRules",
+    "find_lesions",
+    "follow_labels",
+    "match_lesions",
+    "measure_lesions",
+    "volumes_of",
+]

@@ -1,0 +1,334 @@
+"""A row per lesion: size, susceptibility, what surrounds it, rim and core."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy import ndimage
+
+from qsmprep.geometry import Geometry
+from qsmprep.methods.lesions.depth import depth_of
+from qsmprep.methods.lesions.noise import Covariance, covariance_of
+from qsmprep.methods.lesions.profile import (
+    SUSCEPTIBILITY,
+    ProfileBin,
+    Rim,
+    RimRules,
+    radial_profile,
+    require_susceptibility,
+    rim_of,
+)
+from qsmprep.methods.lesions.surroundings import SurroundingRules, WhiteMatter
+from qsmprep.methods.lesions.veins import find_veins
+from qsmprep.methods.regions import RegionStatistics, Rules, Sample, regional_statistics
+from qsmprep.methods.regions.selection import Counts
+
+
+@dataclass(frozen=True)
+class LesionRules:
+    """
+    How lesions are measured.
+
+    Parameters
+    ----------
+    veins
+        Which voxels are veins; its other rules are not used.
+    surroundings
+        Which white matter a lesion is compared with.
+    rim
+        What is rim and core.
+    """
+
+    veins: Rules = field(default_factory=Rules)
+    surroundings: SurroundingRules = field(default_factory=SurroundingRules)
+    rim: RimRules = field(default_factory=RimRules)
+
+
+@dataclass(frozen=True, eq=False)
+class LesionMaps:
+    """
+    What lesions are measured on, all on one grid.
+
+    Parameters
+    ----------
+    chi : (X, Y, Z) real array
+        Susceptibility, ppm.
+    brain : (X, Y, Z) boolean array
+        Brain.
+    measured : (X, Y, Z) boolean array
+        Where all maps are known and trusted.
+    white : (X, Y, Z) boolean array
+        White matter; lesions may be part of it.
+    geometry : Geometry
+        Voxel size.
+    r2star : (X, Y, Z) real array, or None
+        R2*, 1/s.
+    hemispheres : (X, Y, Z) integer array, or None
+        1 on the left, 2 on the right, 0 elsewhere.
+    veins : (X, Y, Z) boolean array, or None
+        Veins that are known.
+    quantity
+        What `chi` shows; anything but ``susceptibility`` is refused.
+    """
+
+    chi: np.ndarray
+    brain: np.ndarray
+    measured: np.ndarray
+    white: np.ndarray
+    geometry: Geometry
+    r2star: np.ndarray | None = None
+    hemispheres: np.ndarray | None = None
+    veins: np.ndarray | None = None
+    quantity: str = SUSCEPTIBILITY
+
+
+@dataclass(frozen=True)
+class LesionRow:
+    """
+    One lesion in one session. NaN is what cannot be known; susceptibility is in ppm.
+
+    Parameters
+    ----------
+    lesion
+        Its number.
+    hemisphere
+        ``L`` or ``R``, the side of most of it; nothing on the midline or where sides are unknown.
+    centre
+        Mean position of its voxels, in voxels of the grid.
+    chi
+        Volume, voxels and susceptibility, as of a region; `n_vessel` counts voxels of veins. Its
+        standard error is a lower bound, as that of voxels that are independent.
+    white
+        The same of the white matter beside it.
+    white_side
+        ``same``, ``contralateral``, or nothing.
+    difference, difference_sem
+        Mean of the lesion minus that of the white matter, and its standard error where voxels vary
+        together as those of this white matter do, ppm.
+    r2star, white_r2star
+        Mean R2* of both, 1/s.
+    vein_fraction
+        Part of the measured voxels that veins take.
+    central_vein
+        Whether a vein runs through the middle; None where nobody can say.
+    depth_mm
+        Depth of the deepest voxel, mm.
+    rim : Rim
+        Rim figures.
+    profile
+        Susceptibility by depth.
+    flag
+        What to beware of, separated by semicolons, or nothing.
+    """
+
+    lesion: int
+    hemisphere: str
+    centre: tuple[float, float, float]
+    chi: RegionStatistics
+    white: RegionStatistics
+    white_side: str
+    difference: float
+    difference_sem: float
+    r2star: float
+    white_r2star: float
+    vein_fraction: float
+    central_vein: bool | None
+    depth_mm: float
+    rim: Rim
+    profile: tuple[ProfileBin, ...]
+    flag: str
+
+
+def measure_lesions(labels, maps: LesionMaps, rules: LesionRules) -> list[LesionRow]:
+    """
+    Return a row per lesion.
+
+    Which voxels count follows the rules of regions: the statistics rest on what is brain, was
+    measured and is no vein, all voxels weigh the same, and `coverage` tells how much of the lesion
+    was measured. Nothing is eroded: the rim is wanted.
+
+    Parameters
+    ----------
+    labels : (X, Y, Z) integer array
+        Number of the lesion of each voxel, 0 for none.
+    maps : LesionMaps
+        Maps and masks.
+    rules : LesionRules
+        Veins, white matter and rims.
+
+    Returns
+    -------
+    rows : list of LesionRow
+        In the order of their numbers. NumPy only.
+
+    Raises
+    ------
+    RequestError
+        If the map does not show susceptibility.
+    ValueError
+        If grids differ.
+    """
+    require_susceptibility(maps.quantity)
+    labels = np.asarray(labels)
+    if {np.shape(array) for array in _arrays(maps)} != {labels.shape}:
+        raise ValueError("lesions and maps must lie on one grid")
+    white = WhiteMatter(
+        maps.white & maps.brain & maps.measured,
+        labels,
+        maps.geometry,
+        rules.surroundings,
+        hemispheres=maps.hemispheres,
+    )
+    rows = []
+    for number, box in enumerate(ndimage.find_objects(labels), start=1):
+        if box is not None:
+            rows.append(_measure(number, box, labels, maps, rules, white))
+    return rows
+
+
+def _arrays(maps: LesionMaps) -> list:
+    given = (maps.chi, maps.brain, maps.measured, maps.white)
+    optional = (maps.r2star, maps.hemispheres, maps.veins)
+    return [*given, *(array for array in optional if array is not None)]
+
+
+def _measure(
+    number: int, box, labels, maps: LesionMaps, rules: LesionRules, white: WhiteMatter
+) -> LesionRow:
+    """Return the row of one lesion; `box` holds all of it."""
+    box = _wider(box, max(rules.rim.outside, rules.veins.vessel_width), maps.geometry)
+    lesion = labels[box] == number
+    seen = maps.brain[box] & maps.measured[box]
+    veins = find_veins(
+        maps.chi[box],
+        None if maps.r2star is None else maps.r2star[box],
+        lesion,
+        seen,
+        maps.geometry,
+        rules.veins,
+        given=None if maps.veins is None else maps.veins[box],
+    )
+    inside = lesion & seen & ~veins.mask
+    beside = white.around(number)
+    samples = [
+        Sample("lesion", "", (number,), _flat(inside, box, labels.shape), None,
+               _counts(lesion, maps.brain[box], seen, veins.n_voxels)),
+        Sample("white-matter", "", (number,), beside.voxels, None, _all(beside.voxels.size)),
+    ]  # fmt: skip
+    volume = maps.geometry.voxel_volume
+    chi, around = regional_statistics(maps.chi, samples, voxel_volume=volume)
+    r2star = [np.nan, np.nan]
+    if maps.r2star is not None:
+        rows = regional_statistics(maps.r2star, samples, voxel_volume=volume)
+        r2star = [row.mean for row in rows]
+    covariance = _covariance(beside.voxels, maps)
+    depth = depth_of(lesion, maps.geometry)
+    rim = rim_of(
+        maps.chi[box],
+        depth,
+        inside,
+        maps.geometry,
+        rules.rim,
+        quantity=maps.quantity,
+        white_mean=around.mean,
+        white_std=around.std if np.isfinite(around.std) else 0.0,
+        covariance=covariance,
+    )
+    outside = maps.white[box] & seen & (labels[box] == 0)
+    profile = radial_profile(
+        maps.chi[box], depth, inside | outside, rules.rim, quantity=maps.quantity
+    )
+    flags = (chi.flag, beside.flag, rim.flag, _outside_flag(lesion, maps.brain[box]))
+    return LesionRow(
+        number,
+        _hemisphere(lesion, maps, box),
+        _centre(lesion, box),
+        chi,
+        around,
+        beside.side,
+        chi.mean - around.mean,
+        _error(covariance, inside, beside.voxels, labels.shape),
+        r2star[0],
+        r2star[1],
+        veins.fraction,
+        veins.central,
+        float(depth[lesion].max()),
+        rim,
+        profile,
+        "; ".join(flag for flag in flags if flag),
+    )
+
+
+def _wider(box: Sequence[slice], reach: float, geometry: Geometry) -> tuple[slice, ...]:
+    margin = [3 + int(reach / size) for size in geometry.voxel_size]
+    return tuple(
+        slice(max(part.start - width, 0), part.stop + width)
+        for part, width in zip(box, margin, strict=True)
+    )
+
+
+def _flat(part, box, shape):
+    """Return where the voxels of a box are in the flattened volume."""
+    corner = [side.start for side in box]
+    return np.ravel_multi_index(tuple((np.argwhere(part) + corner).T), shape)
+
+
+def _covariance(voxels, maps: LesionMaps) -> Covariance | None:
+    """Return how white matter varies, worked out in the box that holds it."""
+    white, box = _unravelled(voxels, maps.chi.shape)
+    return covariance_of(maps.chi[box], white, maps.geometry)
+
+
+def _error(covariance: Covariance | None, inside, voxels, shape) -> float:
+    """Return the standard error of the difference of two means, as if they were far apart."""
+    if covariance is None or not inside.any():
+        return np.nan
+    white, _ = _unravelled(voxels, shape)
+    return float(
+        np.hypot(*(covariance.error_of(part / np.count_nonzero(part)) for part in (inside, white)))
+    )
+
+
+def _unravelled(voxels, shape):
+    """Return the mask of flat indices in the smallest box that holds them, and the box."""
+    if voxels.size == 0:
+        return np.zeros((1, 1, 1), dtype=bool), (slice(0, 1),) * 3
+    at = np.stack(np.unravel_index(voxels, shape))
+    low, high = at.min(axis=1), at.max(axis=1) + 1
+    mask = np.zeros(high - low, dtype=bool)
+    mask[tuple(at - low[:, None])] = True
+    return mask, tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+
+
+def _counts(lesion, brain, seen, n_vessel: int) -> Counts:
+    """Return what became of the voxels of a lesion."""
+    return Counts(
+        int(np.count_nonzero(lesion)),
+        n_outside_mask=int(np.count_nonzero(lesion & ~brain)),
+        n_untrusted=int(np.count_nonzero(lesion & brain & ~seen)),
+        n_vessel=n_vessel,
+        n_interior=int(np.count_nonzero(ndimage.binary_erosion(lesion, border_value=1))),
+    )
+
+
+def _all(size: int) -> Counts:
+    """Return the counts of a part that nothing was taken from."""
+    return Counts(size, n_interior=size)
+
+
+def _outside_flag(lesion, brain) -> str:
+    return "partly outside the brain" if (lesion & ~brain).any() else ""
+
+
+def _hemisphere(lesion, maps: LesionMaps, box) -> str:
+    if maps.hemispheres is None:
+        return ""
+    left, right = np.bincount(maps.hemispheres[box][lesion], minlength=3)[1:3]
+    return "" if left == right else "L" if left > right else "R"
+
+
+def _centre(lesion, box) -> tuple[float, float, float]:
+    x, y, z = np.argwhere(lesion).mean(axis=0) + [side.start for side in box]
+    return float(x), float(y), float(z)
