@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import nibabel as nb
@@ -129,17 +130,22 @@ def test_rearranged_residuals_are_fitted_by_the_whole_model(cohort):
     np.testing.assert_allclose(scores, expected, atol=2e-5)
 
 
-def test_gaps_nowhere_and_gaps_everywhere_are_the_same_computation(cohort):
-    # A participant that no voxel has is as good as absent, in each permutation.
+@pytest.mark.parametrize("blocks", [np.zeros(24, dtype=int), np.arange(24) % 3])
+def test_who_is_missing_everywhere_is_as_good_as_absent(cohort, blocks):
+    # In each permutation, too: what is left of a block keeps the order in which it comes.
     images = cohort.images.copy()
     images[5] = np.nan
     tested, nuisance = columns(cohort)
-    with_gap = fit_voxels(images, tested, nuisance)
+    with_gap = fit_voxels(images, tested, nuisance, blocks)
     rest = np.arange(24) != 5
     without = fit_voxels(cohort.images[rest].copy(), tested[rest], nuisance[rest])
-    orders = arrangements(24, Settings(permutations=4))
-    place = np.cumsum(rest) - 1
-    fewer = np.array([place[order[order != 5]] for order in orders])
+    orders = arrangements(24, Settings(permutations=4), blocks)
+    fewer = orders.copy()
+    for block in np.unique(blocks):
+        inside = blocks == block
+        for order, left in zip(orders, fewer, strict=True):
+            left[inside & rest] = [who for who in order[inside] if rest[who]]
+    fewer = (np.cumsum(rest) - 1)[fewer[:, rest]]
     for one, other in zip(
         with_gap.rearranged(orders=orders), without.rearranged(orders=fewer), strict=True
     ):
@@ -315,7 +321,8 @@ def test_files_in_are_maps_tables_and_figures_out(study, cohort, tmp_path):
     data = cohort.data.copy()
     data.loc[data.index[0], "age"] = np.nan
     del (some := dict(maps))[data.index[1]]
-    fitted = run_voxelwise(CSF, data, keys_for(), tmp_path, maps=some, nprocs=2)
+    keys = keys_for(inference=["voxel", "tfce"])
+    fitted = run_voxelwise(CSF, data, keys, tmp_path, maps=some, nprocs=2)
     assert fitted.excluded["reason"].to_dict() == {
         data.index[1]: "no map on the template", data.index[0]: "no age",
     }  # fmt: skip
@@ -434,6 +441,40 @@ def test_deep_grey_matter_is_deep_and_on_both_sides():
     assert grey.sum() < brain.sum()
     with pytest.raises(RequestError, match="no labels in space other"):
         find_mask("deep-grey", "other", header, None, [])
+
+
+def test_labels_of_participants_travel_to_the_template_and_the_most_frequent_wins(tmp_path):
+    import ants
+
+    affine = np.diag([2.0, 2, 2, 1])
+    affine[:3, 3] = [-20, -20, -20]
+    labels = np.zeros((20, 20, 20), dtype=np.int16)
+    labels[4:8, 8:12, 8:12], labels[12:16, 8:12, 8:12] = 1, 2
+    maps = []
+    for number in (1, 2, 3):
+        folder = tmp_path / f"sub-{number}" / "anat"
+        folder.mkdir(parents=True)
+        stem = folder / f"sub-{number}"
+        maps.append(folder / f"sub-{number}_space-X_Chimap.nii.gz")
+        nb.Nifti1Image(np.ones(labels.shape, np.float32), affine).to_filename(maps[-1])
+        own = labels if number < 3 else np.zeros_like(labels)
+        own = nb.Nifti1Image(own, affine)
+        own.to_filename(f"{stem}_space-T1w_seg-A_dseg.nii.gz")
+        table = "index\tname\themisphere\n1\tputamen\tL\n2\tfusiform\tR\n"
+        Path(f"{stem}_space-T1w_seg-A_dseg.tsv").write_text(table)
+        # From a place on the template to that on the T1w, in LPS: 4 mm to the left.
+        shift = ants.create_ants_transform(
+            transform_type="AffineTransform", dimension=3, translation=(4.0, 0.0, 0.0)
+        )
+        ants.write_transform(shift, f"{stem}_from-T1w_to-X_mode-image_xfm.h5")
+    header, space = same_grid(maps)
+    found = find_labels(space, header, maps)
+    np.testing.assert_array_equal(found.volume, np.roll(labels, 2, axis=0))
+    mask, source = find_mask("deep-grey", space, header, found, maps)
+    np.testing.assert_array_equal(mask, np.roll(labels, 2, axis=0) == 1)
+    assert source == "putamen of labels of 3 participants"
+    (tmp_path / "sub-2/anat/sub-2_space-T1w_seg-A_dseg.nii.gz").unlink()
+    assert find_labels(space, header, maps) is None  # not of a part of the participants
 
 
 def test_the_cohort_has_the_voxels_and_the_truth_it_promises():

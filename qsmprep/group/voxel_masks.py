@@ -12,6 +12,7 @@ import numpy as np
 
 from qsmprep.bids.atlas_sources import DESIKAN, find_atlas
 from qsmprep.bids.headers import Header, grid_difference, read_header, said
+from qsmprep.bids.lookups import harmonise, read_lookup
 from qsmprep.bids.template import BUNDLED, read_template
 from qsmprep.errors import InputError, RequestError
 
@@ -23,7 +24,7 @@ DEEP_GREY = (
 """Regions of the mask ``deep-grey``."""
 
 MOST_MAPS = 30
-"""Participants whose tissue maps are averaged, evenly spread over all: more change nothing."""
+"""Participants whose tissues and labels are taken, evenly spread over all: more change little."""
 
 LEAST_TISSUE = 0.5
 """Probability of grey matter inside the mask ``grey-matter``."""
@@ -49,8 +50,26 @@ class Labels:
     source: str
 
 
-def find_labels(space: str, header: Header) -> Labels | None:
-    """Return labels on the template, where the atlas of one comes with it; None without."""
+def find_labels(space: str, header: Header, maps: Sequence[Path] = ()) -> Labels | None:
+    """
+    Return labels on the grid of the maps: the participants', else an atlas of the template.
+
+    Parameters
+    ----------
+    space
+        Template of the maps.
+    header
+        Their grid.
+    maps
+        Their paths, beside which labels on the T1w and the way to the template may lie.
+
+    Returns
+    -------
+    labels
+        None where there are neither.
+    """
+    if own := _own_labels(space, header, maps):
+        return own
     if space != BUNDLED:
         return None
     try:
@@ -60,6 +79,58 @@ def find_labels(space: str, header: Header) -> Labels | None:
     volume = np.rint(_on_grid(nb.load(atlas.members[0].dseg), header, "nearest")).astype(np.int32)
     names = {region.index: (region.name, region.hemisphere) for region in atlas.regions}
     return Labels(volume, names, f"atlas {atlas.name}, {atlas.source}")
+
+
+def _own_labels(space: str, header: Header, maps: Sequence[Path]) -> Labels | None:
+    """Return what most participants call each voxel; None unless all chosen have the labels."""
+    folders = [path.parent for path in _spread(maps)]
+    found = [
+        (
+            sorted(folder.glob("*_space-T1w_seg-*_dseg.nii.gz")),
+            sorted(folder.glob(f"*_from-T1w_to-{space}_mode-image_xfm.h5")),
+        )
+        for folder in folders
+    ]
+    if not found or not all(labels and ways for labels, ways in found):
+        return None
+    tables = [
+        labels[0].with_name(labels[0].name.replace(".nii.gz", ".tsv")) for labels, _ in found
+    ]
+    regions = {harmonise(read_lookup(table)) for table in tables if table.is_file()}
+    if len(regions) != 1 or not all(table.is_file() for table in tables):
+        return None
+    import ants
+
+    # Labels in a working space have an origin of their own, which ANTs reads as we wrote it.
+    grid = ants.image_read(str(header.path))
+    votes = np.stack([
+        ants.apply_transforms(
+            grid, ants.image_read(str(labels[0])), [str(ways[0])], interpolator="nearestNeighbor"
+        ).numpy().astype(np.uint16)
+        for labels, ways in found
+    ])  # fmt: skip
+    names = {region.index: (region.name, region.hemisphere) for region in regions.pop()}
+    return Labels(most_voted(votes), names, f"labels of {len(found)} participants")
+
+
+def most_voted(votes) -> np.ndarray:
+    """Return the most frequent label of each voxel, the lowest of several, from (k, X, Y, Z)."""
+    winner = np.zeros(votes.shape[1:], dtype=np.int32)
+    for x, slab in enumerate(np.moveaxis(votes, 1, 0)):
+        best = np.zeros(slab.shape[1:], dtype=np.int16)
+        for label in np.unique(slab):
+            count = (slab == label).sum(axis=0, dtype=np.int16)
+            winner[x][count > best] = label
+            best = np.maximum(best, count)
+    return winner
+
+
+def _spread(maps: Sequence[Path]) -> list[Path]:
+    """Return up to `MOST_MAPS` of the maps, evenly spread."""
+    if not maps:
+        return []
+    places = np.unique(np.linspace(0, len(maps) - 1, MOST_MAPS).astype(int))
+    return [maps[place] for place in places]
 
 
 def find_mask(
@@ -129,15 +200,14 @@ def _deep_grey(space: str, labels: Labels | None) -> tuple[np.ndarray, str]:
 
 def _grey_matter(space: str, header: Header, maps: Sequence[Path]) -> tuple[np.ndarray, str]:
     """Return the participants' mean probability of grey matter, or else the template's."""
-    found = [sorted(path.parent.glob(f"*_space-{space}_label-GM_probseg.nii.gz")) for path in maps]
+    pattern = f"*_space-{space}_label-GM_probseg.nii.gz"
+    found = [sorted(path.parent.glob(pattern)) for path in _spread(maps)]
     if not found or not all(found):
         return _template_volume("gm", space, header), f"probability of grey matter of {space}"
-    chosen = np.unique(np.linspace(0, len(found) - 1, MOST_MAPS).astype(int))
     total = np.zeros(header.shape[:3])
-    for index in chosen:
-        total += _on_grid(_load(found[index][0]), header, "linear")
-    source = f"mean probability of grey matter of {len(chosen)} participants"
-    return total / len(chosen), source
+    for paths in found:
+        total += _on_grid(_load(paths[0]), header, "linear")
+    return total / len(found), f"mean probability of grey matter of {len(found)} participants"
 
 
 def _template_volume(name: str, space: str, header: Header) -> np.ndarray:

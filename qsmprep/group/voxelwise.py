@@ -163,7 +163,7 @@ def _rows(
 def _ground(keys: VoxelwiseKeys, paths: list[Path], cohort: Cohort) -> _Ground:
     header, space = same_grid(paths)
     reference = references_of(paths) or cohort.reference
-    labels = find_labels(space, header)
+    labels = find_labels(space, header, paths)
     mask, source = find_mask(keys.mask, space, header, labels, paths)
     if not mask.any():
         raise RequestError(f"mask = {shown(keys.mask)} holds no voxel of the maps; give another")

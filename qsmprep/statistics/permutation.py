@@ -17,8 +17,8 @@ INFERENCES = ("voxel", "cluster", "tfce")
 _ROUNDING = 1e-5
 """Scores as close as this are equal: arrangements that repeat the data count, however rounded."""
 
-_BATCH_VALUES = 2_000_000
-"""Scores at a time in each thread, 8 MB; it depends on the data alone, not on the threads."""
+_BATCH = 16
+"""Permutations at a time in each thread: residuals are read from memory once for all of them."""
 
 
 @dataclass(frozen=True)
@@ -159,9 +159,7 @@ def permutation_test(
 
     given = orders if orders is not None else signs
     with ThreadPoolExecutor(settings.nprocs) as pool:
-        largest = [
-            one for part in pool.map(batch, _batches(len(given), fit.t.size)) for one in part
-        ]
+        largest = [one for part in pool.map(batch, _batches(len(given))) for one in part]
     null = {name: np.array([one[name] for one in largest]) for name in observed}
     p = {name: p_values(values, null[name]) for name, values in observed.items()}
     return Inference(p, null, enhanced, labels, threshold)
@@ -174,9 +172,8 @@ def p_values(observed, null):
     return (1 + null.size - np.searchsorted(ordered, limit)) / (1 + null.size)
 
 
-def _batches(count: int, voxels: int) -> Iterator[slice]:
-    length = max(1, min(16, _BATCH_VALUES // voxels))
-    return (slice(start, start + length) for start in range(0, count, length))
+def _batches(count: int) -> Iterator[slice]:
+    return (slice(start, start + _BATCH) for start in range(0, count, _BATCH))
 
 
 def _observed(fit: VoxelFit, neighbours, settings: Settings, threshold: float):

@@ -67,7 +67,7 @@ class VoxelwiseKeys:
     def __post_init__(self):
         rules = (
             ("smoothing", 0 <= self.smoothing <= 30, "a width from 0 to 30 mm"),
-            ("permutations", 1 <= self.permutations <= 1_000_000, "a number from 1 to 1000000"),
+            ("permutations", 1 <= self.permutations <= 100_000, "a number from 1 to 100000"),
             (
                 "inference",
                 0 < len(self.inference) == len(set(self.inference) & set(INFERENCES)),

@@ -42,7 +42,7 @@ def cluster_table(
     alpha
         Below which p is significant.
     """
-    size = abs(float(np.linalg.det(np.asarray(affine)[:3, :3])))
+    size = round(abs(float(np.linalg.det(np.asarray(affine)[:3, :3]))), 6)
     rows = []
     for name, p in inference.p.items():
         significant = np.where(p <= alpha, fit.t, 0.0)

@@ -240,7 +240,7 @@ def _facts(
     facts: dict[str, Fact] = {"n": len(data), "converged": True}
     if "participant_id" in data:
         facts["participants"] = int(data["participant_id"].nunique())
-    volume = abs(float(np.linalg.det(np.asarray(affine)[:3, :3])))
+    volume = round(abs(float(np.linalg.det(np.asarray(affine)[:3, :3]))), 6)
     facts |= {
         "voxels": fit.t.size,
         "volume_mm3": fit.t.size * volume,
