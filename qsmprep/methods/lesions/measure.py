@@ -201,10 +201,11 @@ def _measure(
     box = _wider(box, max(rules.rim.outside, rules.veins.vessel_width), maps.geometry)
     lesion = labels[box] == number
     seen = maps.brain[box] & maps.measured[box]
+    depth = depth_of(lesion, maps.geometry, outside=rules.rim.outside)
     veins = find_veins(
         maps.chi[box],
         None if maps.r2star is None else maps.r2star[box],
-        lesion,
+        depth,
         seen,
         maps.geometry,
         rules.veins,
@@ -224,7 +225,6 @@ def _measure(
         rows = regional_statistics(maps.r2star, samples, voxel_volume=volume)
         r2star = [row.mean for row in rows]
     covariance = _covariance(beside.voxels, maps)
-    depth = depth_of(lesion, maps.geometry)
     rim = rim_of(
         maps.chi[box],
         depth,
