@@ -159,8 +159,8 @@ def test_files_hold_what_was_planted(dataset):
             assert row["mean_ppb"] == pytest.approx(1000 * chi[inside].mean(), abs=0.01)
             middle = gre[:3, :3] @ np.argwhere(inside).mean(axis=0) + gre[:3, 3]
             moved = np.array(to_world) @ [*row[["x", "y", "z"]], 1]
-            # Voxels of 3 mm place a ball of 4 mm to a third of one.
-            np.testing.assert_allclose(moved[:3], middle, atol=1.0)
+            # Voxels of 3 mm place a small ball to half of one.
+            np.testing.assert_allclose(moved[:3], middle, atol=1.5)
         tables[session] = table
     assert tables["01"].index.tolist() == [1, 2]
     assert tables["02"].index.tolist() == [1, 2, 3]
