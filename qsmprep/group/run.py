@@ -201,7 +201,7 @@ def _told(outcomes: Sequence[Outcome]) -> list[dict[str, object]]:
     from qsmprep.reports.model_page import models_section
 
     rows = models_section([outcome.page for outcome in outcomes if outcome.page])
-    failed = [
+    failed: list[dict[str, object]] = [
         {"name": outcome.spec.name, "kind": outcome.spec.kind, "failures": outcome.failures}
         for outcome in outcomes
         if not outcome.page
