@@ -24,6 +24,7 @@ from qsmprep.group.cohort_table import (
 from qsmprep.group.model_files import Plan, read_plan
 from qsmprep.group.outputs import Outputs
 from qsmprep.group.region_values import read_tables
+from qsmprep.group.sources import protocols
 from qsmprep.group.tables import join_quality
 from qsmprep.reports.group import write_group_page
 
@@ -134,7 +135,7 @@ def _write(out_dir: Path, members: Members, status: list[StatusRow], plan: Plan)
             for name, one in members.outputs.items()
             if ON_TEMPLATE in one.files
         }
-        outcomes = _analyse(out_dir, cohort, plan, maps)
+        outcomes = _analyse(out_dir, cohort, plan, maps, members)
     except QSMPrepError as error:  # the page shall be there all the same
         trouble = error
     page = _write_page(out_dir, members, cohort, status, outcomes)
@@ -210,7 +211,7 @@ def _told(outcomes: Sequence[Outcome]) -> list[dict[str, object]]:
 
 
 def _analyse(
-    out_dir: Path, cohort: CohortTable, plan: Plan, maps: Mapping[str, Path]
+    out_dir: Path, cohort: CohortTable, plan: Plan, maps: Mapping[str, Path], members: Members
 ) -> list[Outcome]:
     """Harmonise the values of a cohort, and fit models to them."""
     harmonised = None
@@ -223,7 +224,9 @@ def _analyse(
         return []
     from qsmprep.group.models import run_models
 
-    return run_models(plan.models, cohort, out_dir, harmonised, maps)
+    chosen = {one.identity for one in members.outputs.values()}
+    digests = {digest for who, digest in protocols(members.sources).items() if who in chosen}
+    return run_models(plan.models, cohort, out_dir, harmonised, maps, sorted(digests))
 
 
 def _read(outputs: Outputs) -> dict[str, dict]:
