@@ -20,7 +20,6 @@ from qsmprep.group.model_files import ModelSpec
 from qsmprep.group.model_outputs import write_model
 from qsmprep.group.model_words import Origin
 from qsmprep.reports.model_page import ModelPage
-from qsmprep.resources import usable_cores
 from qsmprep.statistics.kinds import KINDS, VOXELWISE
 from qsmprep.statistics.results import Fitted
 
@@ -75,6 +74,7 @@ def run_models(
     harmonised: Harmonised | None = None,
     maps: Mapping[str, Path] | None = None,
     protocols: Sequence[str] = (),
+    nprocs: int = 1,
 ) -> list[Outcome]:
     """
     Fit models and write what they found; one that fails does not stop the others.
@@ -93,15 +93,15 @@ def run_models(
         Susceptibility on the template by the names of acquisitions, for voxelwise models.
     protocols
         Digests of the protocols that made the maps.
+    nprocs
+        Cores that these may use.
     """
     outcomes = []
     for spec in specs:
         print(f"model {spec.name}: {spec.kind}", flush=True)
         folder = out_dir / "group/models" / spec.name
-        shutil.rmtree(
-            folder, ignore_errors=True
-        )  # what an earlier call found is no answer to this
-        fit = _function_of(spec, cohort, folder, maps or {})
+        shutil.rmtree(folder, ignore_errors=True)  # what an earlier call found answers nothing
+        fit = _function_of(spec, cohort, folder, maps or {}, nprocs)
         origin = _origin(spec, cohort, protocols, harmonised)
         outcome = _run_model(origin, folder, harmonised, fit)
         for region, reason in outcome.failures.items():
@@ -112,7 +112,7 @@ def run_models(
 
 
 def _function_of(
-    spec: ModelSpec, cohort: CohortTable, folder: Path, maps: Mapping[str, Path]
+    spec: ModelSpec, cohort: CohortTable, folder: Path, maps: Mapping[str, Path], nprocs: int
 ) -> Callable[..., Fitted]:
     """Return the function of a kind; that of voxelwise models reads maps and writes others."""
     if spec.kind != VOXELWISE:
@@ -122,7 +122,7 @@ def _function_of(
     def fit(frame: pd.DataFrame, **keys: Any) -> Fitted:
         if spec.regions:
             raise RequestError("for has no meaning in a voxelwise model; give it a mask")
-        return run_voxelwise(cohort, frame, keys, folder, maps=maps, nprocs=usable_cores())
+        return run_voxelwise(cohort, frame, keys, folder, maps=maps, nprocs=nprocs)
 
     return fit
 

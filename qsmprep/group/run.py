@@ -27,6 +27,7 @@ from qsmprep.group.region_values import read_tables
 from qsmprep.group.sources import protocols
 from qsmprep.group.tables import join_quality
 from qsmprep.reports.group import write_group_page
+from qsmprep.resources import usable_cores
 
 if TYPE_CHECKING:  # only who fits models waits for their libraries
     from qsmprep.group.models import Outcome
@@ -47,6 +48,7 @@ def run_group(
     allow_protocols: bool = False,
     harmonise: str | None = None,
     models: Sequence[Path] = (),
+    nprocs: int | None = None,
     dry_run: bool = False,
 ) -> int:
     """
@@ -68,6 +70,8 @@ def run_group(
         How differences between scanners are taken out, None for not at all.
     models
         Files that say what is fitted.
+    nprocs
+        Cores that voxelwise models may use; all unless said. It changes no number.
     dry_run
         Whether to say what would be done and write nothing.
 
@@ -91,7 +95,7 @@ def run_group(
     if dry_run:
         _tell(out_dir, members, plan)
     else:
-        unfinished = _write(out_dir, members, status, plan)
+        unfinished = _write(out_dir, members, status, plan, nprocs or usable_cores())
     without = [row for row in status if row.status != "done"]
     for row in without:
         name = "_".join(part for part in row.identity if part != "n/a")
@@ -124,18 +128,15 @@ def _plan(models: Sequence[Path], harmonise: str | None) -> Plan:
     return plan
 
 
-def _write(out_dir: Path, members: Members, status: list[StatusRow], plan: Plan) -> int:
+def _write(
+    out_dir: Path, members: Members, status: list[StatusRow], plan: Plan, nprocs: int
+) -> int:
     """Write everything, and return how many models lack something."""
     cohort = _write_tables(out_dir, members)
     outcomes: list[Outcome] = []
     trouble = None
     try:
-        maps = {
-            name: one.files[ON_TEMPLATE]
-            for name, one in members.outputs.items()
-            if ON_TEMPLATE in one.files
-        }
-        outcomes = _analyse(out_dir, cohort, plan, maps, members)
+        outcomes = _analyse(out_dir, members, cohort, plan, nprocs)
     except QSMPrepError as error:  # the page shall be there all the same
         trouble = error
     page = _write_page(out_dir, members, cohort, status, outcomes)
@@ -211,7 +212,7 @@ def _told(outcomes: Sequence[Outcome]) -> list[dict[str, object]]:
 
 
 def _analyse(
-    out_dir: Path, cohort: CohortTable, plan: Plan, maps: Mapping[str, Path], members: Members
+    out_dir: Path, members: Members, cohort: CohortTable, plan: Plan, nprocs: int
 ) -> list[Outcome]:
     """Harmonise the values of a cohort, and fit models to them."""
     harmonised = None
@@ -224,9 +225,14 @@ def _analyse(
         return []
     from qsmprep.group.models import run_models
 
+    maps = {
+        name: one.files[ON_TEMPLATE]
+        for name, one in members.outputs.items()
+        if ON_TEMPLATE in one.files
+    }
     chosen = {one.identity for one in members.outputs.values()}
     digests = {digest for who, digest in protocols(members.sources).items() if who in chosen}
-    return run_models(plan.models, cohort, out_dir, harmonised, maps, sorted(digests))
+    return run_models(plan.models, cohort, out_dir, harmonised, maps, sorted(digests), nprocs)
 
 
 def _read(outputs: Outputs) -> dict[str, dict]:
