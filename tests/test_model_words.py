@@ -125,6 +125,13 @@ def test_a_forest_of_many_regions_says_which_it_shows():
     assert "in the first 60 of 70 regions" in drawing.caption
 
 
+def test_a_term_that_no_region_has_an_estimate_of_has_no_forest():
+    fitted = KINDS["ols"][0](groups(1).head(40), formula="chi_thalamus ~ age + sex")
+    table = join_estimates({"one": fitted, "other": fitted})
+    table.loc[table["term"] == "age", "estimate"] = np.nan
+    assert list(forests(table)) == ["forest_sex-T-M"]
+
+
 def test_every_kind_is_covered_here():
     assert {name.partition("-")[0] for name in KEYS} == set(KINDS) - {VOXELWISE}
 
