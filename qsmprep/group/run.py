@@ -143,7 +143,8 @@ def _write(
         outcomes = _analyse(out_dir, cohort, plan, maps, nprocs)
     except QSMPrepError as error:  # the page shall be there all the same
         trouble = error
-    page = _write_page(out_dir, members, cohort, status, outcomes)
+    harmonised = bool(plan.harmonise) and (out_dir / "group/harmonisation.html").is_file()
+    page = _write_page(out_dir, members, cohort, status, outcomes, harmonised=harmonised)
     if trouble:
         raise trouble
     count = len(members.tables)
@@ -187,6 +188,8 @@ def _write_page(
     table: CohortTable,
     status: list[StatusRow],
     outcomes: Sequence[Outcome],
+    *,
+    harmonised: bool,
 ) -> Path:
     """Write the tables of quality and outliers and the page, and return where it lies."""
     outputs = {one.identity: one for one in members.outputs.values()}
@@ -197,7 +200,7 @@ def _write_page(
     for name, content in (("qc", joined), ("outliers", outlier_table(cohort))):
         with replacing(out_dir / f"group/{name}.tsv") as temporary:
             content.to_csv(temporary, sep="\t", index=False, na_rep="n/a", lineterminator="\n")
-    return write_group_page(out_dir, cohort, _told(outcomes))
+    return write_group_page(out_dir, cohort, _told(outcomes), harmonised=harmonised)
 
 
 def _told(outcomes: Sequence[Outcome]) -> list[dict[str, object]]:
