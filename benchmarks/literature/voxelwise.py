@@ -3,6 +3,7 @@
 import numpy as np
 from scipy import ndimage
 
+from benchmarks.literature import table
 from qsmprep.simulate.cohorts.voxels import VoxelCohort, voxel_cohort
 from qsmprep.statistics.permutation import Settings
 from qsmprep.statistics.voxelwise import Voxelwise, voxelwise
@@ -30,15 +31,7 @@ def rows() -> list[dict]:
 
 
 def _row(quantity: str, truth: str, recovered: str, tolerance: str, passed: bool, test="ST-09"):
-    return {
-        "test": test,
-        "quantity": quantity,
-        "published": "n/a",
-        "truth": truth,
-        "recovered": recovered,
-        "tolerance": tolerance,
-        "passed": bool(passed),
-    }
+    return table.row(test, quantity, "", truth, recovered, tolerance, passed)
 
 
 def fit(cohort: VoxelCohort, permutations: int = PERMUTATIONS, seed: int = 0) -> Voxelwise:
@@ -97,8 +90,3 @@ def _amyloid() -> list[dict]:
             _row(f"difference map, ppb ({words})", "+5, -5", told, "1 ppb", passed, "R23")
         )
     return found
-
-
-if __name__ == "__main__":
-    for row in rows():
-        print(row)

@@ -24,6 +24,7 @@ from qsmprep.group.cohort_table import (
 from qsmprep.group.model_files import Plan, read_plan
 from qsmprep.group.outputs import Outputs
 from qsmprep.group.region_values import read_tables
+from qsmprep.group.sources import protocols
 from qsmprep.group.tables import join_quality
 from qsmprep.reports.group import write_group_page
 from qsmprep.resources import usable_cores
@@ -135,12 +136,7 @@ def _write(
     outcomes: list[Outcome] = []
     trouble = None
     try:
-        maps = {
-            name: one.files[ON_TEMPLATE]
-            for name, one in members.outputs.items()
-            if ON_TEMPLATE in one.files
-        }
-        outcomes = _analyse(out_dir, cohort, plan, maps, nprocs)
+        outcomes = _analyse(out_dir, members, cohort, plan, nprocs)
     except QSMPrepError as error:  # the page shall be there all the same
         trouble = error
     harmonised = bool(plan.harmonise) and (out_dir / "group/harmonisation.html").is_file()
@@ -219,7 +215,7 @@ def _told(outcomes: Sequence[Outcome]) -> list[dict[str, object]]:
 
 
 def _analyse(
-    out_dir: Path, cohort: CohortTable, plan: Plan, maps: Mapping[str, Path], nprocs: int
+    out_dir: Path, members: Members, cohort: CohortTable, plan: Plan, nprocs: int
 ) -> list[Outcome]:
     """Harmonise the values of a cohort, and fit models to them."""
     harmonised = None
@@ -232,7 +228,14 @@ def _analyse(
         return []
     from qsmprep.group.models import run_models
 
-    return run_models(plan.models, cohort, out_dir, harmonised, maps, nprocs)
+    maps = {
+        name: one.files[ON_TEMPLATE]
+        for name, one in members.outputs.items()
+        if ON_TEMPLATE in one.files
+    }
+    chosen = {one.identity for one in members.outputs.values()}
+    digests = {digest for who, digest in protocols(members.sources).items() if who in chosen}
+    return run_models(plan.models, cohort, out_dir, harmonised, maps, sorted(digests), nprocs)
 
 
 def _read(outputs: Outputs) -> dict[str, dict]:
