@@ -18,6 +18,9 @@ from qsmprep.bids.status import StatusRow
 SPACE = "participant"
 """What the space half-way between the sessions is called."""
 
+LONGITUDINAL = "longitudinal"
+"""Stands for the suffix in the row of ``status.tsv`` of a participant through time."""
+
 DAYS_PER_YEAR = 365.25
 
 
@@ -36,6 +39,11 @@ class Series:
 
     acquisitions: tuple[Acquisition, ...]
     years: tuple[float | None, ...]
+
+    @property
+    def sessions(self) -> tuple[str, ...]:
+        """Labels of their sessions."""
+        return tuple(str(one.session) for one in self.acquisitions)
 
     @property
     def stem(self) -> str:
@@ -68,7 +76,7 @@ class Longitudinal:
     @property
     def key(self) -> str:
         """Unique name for humans."""
-        return f"{self.stem}_longitudinal"
+        return f"{self.stem}_{LONGITUDINAL}"
 
     @property
     def name_safe(self) -> str:
