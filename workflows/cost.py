@@ -77,7 +77,9 @@ PROGRAM_MB = 500
 UNKNOWN = Cost(400.0, 100.0, 20.0)
 """Of a step that is not listed: more than any that is."""
 
-LIGHT = frozenset({"Merge", "IdentityInterface", "SaveDerivatives", "SaveFigures"})
+LIGHT = frozenset(
+    ["Merge", "Select", "IdentityInterface", "MeasureChange", "SaveDerivatives", "SaveFigures"]
+)
 """Interfaces that hold no voxels, or one volume after the other."""
 
 STACKS_HEADS = frozenset({"FuseLabels", "RefineDeepNuclei"})

@@ -117,7 +117,8 @@ def _series(output_dir: Path, path: Path, found: re.Match[str]) -> dict:
     told = sidecars[sessions[0]].get("Reference")
     preferred = told.get("name") if isinstance(told, Mapping) else told
     reference = reference_of(change, preferred if isinstance(preferred, str) else None)
-    years = {sessions[0]: 0.0} | dict(zip(change["session_to"], change["years"], strict=True))
+    years = dict(zip(change["session_to"], change["years"], strict=True))
+    years = {sessions[0]: 0.0 if all(np.isfinite(list(years.values()))) else np.nan} | years
     where = path.parent.parent / "figures"
     start = f"{found['stem']}_space-{SPACE}_seg-{found['atlas']}"
     plot = save_figure(
@@ -190,7 +191,8 @@ def trajectories(
             })  # fmt: skip
     data = pd.DataFrame(rows, columns=["panel", "line", "x", "y", "ci_low", "ci_high", "place"])
     data = data.sort_values("place", kind="stable", ignore_index=True).drop(columns="place")
-    time = "years since the first session" if known else "session, in the order of time"
+    numbered = ", ".join(f"{number} {session}" for number, session in enumerate(tables, 1))
+    time = "years since the first session" if known else f"session: {numbered}"
     return Drawing(
         "trajectories", data, "Means of the main regions over time.",
         {"x": time, "y": f"χ against {reference} (ppb)", "line": "side"},
