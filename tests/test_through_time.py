@@ -24,6 +24,8 @@ from qsmprep.bids.longitudinal import (
 from qsmprep.bids.status import StatusRow, read_status, update_status
 from qsmprep.group.outputs import find_outputs
 from qsmprep.interfaces.change import change_table
+from qsmprep.interfaces.longitudinal import write_matrix
+from qsmprep.interfaces.registration import CarryMap, seeded_ants
 from qsmprep.protocol import Protocol
 from qsmprep.reports.longitudinal import write_longitudinal_page
 from qsmprep.reports.participant import write_participant_page
@@ -189,6 +191,23 @@ def test_swapped_sessions_change_the_sign_alone():
     pd.testing.assert_series_equal(there["change"], -back["change"])
     pd.testing.assert_series_equal(there["change_per_year"], -back["change_per_year"])
     pd.testing.assert_series_equal(there["sem"], back["sem"])
+
+
+def test_smaller_voxels_do_not_make_a_mean_more_certain(tmp_path):
+    paths = {}
+    for name, values, edge in (("noise", 0.5, 3.0), ("mask", 1.0, 3.0), ("fine", 0.0, 1.5)):
+        paths[name] = str(tmp_path / f"{name}.nii.gz")
+        count = int(36 / edge)
+        image = np.full((count,) * 3, values, dtype="f4")
+        nb.Nifti1Image(image, np.diag([edge, edge, edge, 1.0])).to_filename(paths[name])
+    unmoved = write_matrix(seeded_ants(0), np.eye(4), tmp_path / "unmoved.txt")
+    result = CarryMap(
+        image=paths["noise"], mask=paths["mask"], reference=paths["fine"], transforms=[unmoved],
+        noise=True,
+    ).run(cwd=str(tmp_path))  # fmt: skip
+    noise = nb.load(result.outputs.resampled).get_fdata()
+    # Eight voxels that share the noise of one: their mean is as uncertain as it was.
+    assert noise[12, 12, 12] / np.sqrt(8) == pytest.approx(0.5, rel=1e-5)
 
 
 # what a job needs
