@@ -296,6 +296,9 @@ def test_what_went_wrong_through_time_is_on_both_pages(seen):
     page = write_longitudinal_page(seen, "01", status=rows).read_text()
     assert "sub-01_ses-2_T1w: is broken" in page
     assert "Maps are not shown" in page
+    (seen / f"sub-01/ses-2/anat/sub-01_ses-2_{SPACE}_seg-OASIS_regions.tsv").unlink()
+    page = write_longitudinal_page(seen, "01", status=rows).read_text()
+    assert "Not drawn" in page
     page = write_participant_page(seen, "01", status=rows, command="x").read_text()
     assert "sub-01_ses-2_T1w: is broken" in page
 

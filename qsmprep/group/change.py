@@ -45,9 +45,11 @@ def write_changes(folder: Path, members: Members) -> Path | None:
         all((row["participant_id"], row[end]) in there for end in ends)
         for row in table[["participant_id", *ends]].to_dict("records")
     ]
-    if not any(kept):
-        return None
     path = folder / "change.tsv"
+    if not any(kept):
+        for former in (path, path.with_suffix(".json")):
+            former.unlink(missing_ok=True)
+        return None
     with replacing(path) as temporary:
         text_of(table[kept]).to_csv(
             temporary, sep="\t", index=False, lineterminator="\n", quoting=csv.QUOTE_NONE

@@ -73,9 +73,9 @@ def write_longitudinal_page(
     participant = f"sub-{participant.removeprefix('sub-')}"
     folder = Path(output_dir) / participant / "anat"
     series = [
-        _series(Path(output_dir), path, found)
+        _series(Path(output_dir), path, found, change)
         for path in sorted(folder.glob(f"*_space-{SPACE}_seg-*_change.tsv"))
-        if (found := _TABLE.fullmatch(path.name))
+        if (found := _TABLE.fullmatch(path.name)) and len(change := _read(path))
     ]
     if not series:
         return None
@@ -101,18 +101,19 @@ def row_of(status: Sequence[Mapping[str, object]], participant: str) -> Mapping[
     return next(rows, {})
 
 
-def _series(output_dir: Path, path: Path, found: re.Match[str]) -> dict:
+def _series(
+    output_dir: Path, path: Path, found: re.Match[str], change: pd.DataFrame
+) -> dict[str, object]:
     """Return what the page says of acquisitions that differ in their session alone."""
-    change = _read(path)
     sessions = [change["session_from"].iloc[0], *dict.fromkeys(change["session_to"])]
     stems = {session: _stem_of(found["stem"], session) for session in sessions}
     folders = {session: path.parent.parent / session / "anat" for session in sessions}
     tables, sidecars = {}, {}
     for session, stem in stems.items():
         start = f"{stem}_space-{SPACE}_"
-        tables[session] = read_regions(
-            folders[session] / f"{start}seg-{found['atlas']}_regions.tsv"
-        )
+        regions = folders[session] / f"{start}seg-{found['atlas']}_regions.tsv"
+        if regions.is_file():
+            tables[session] = read_regions(regions)
         sidecars[session] = read_json(folders[session] / f"{start}Chimap.json")
     told = sidecars[sessions[0]].get("Reference")
     preferred = told.get("name") if isinstance(told, Mapping) else told
@@ -121,9 +122,10 @@ def _series(output_dir: Path, path: Path, found: re.Match[str]) -> dict:
     years = {sessions[0]: 0.0 if all(np.isfinite(list(years.values()))) else np.nan} | years
     where = path.parent.parent / "figures"
     start = f"{found['stem']}_space-{SPACE}_seg-{found['atlas']}"
-    plot = save_figure(
-        draw(trajectories(tables, years, reference)), where / f"{start}_desc-change_figure.svg"
-    )
+    plot = None
+    if len(tables) > 1:
+        figure = draw(trajectories(tables, years, reference))
+        plot = save_figure(figure, where / f"{start}_desc-change_figure.svg")
     images = {
         session: _session_images(folders[session] / f"{stem}_space-{SPACE}_")
         for session, stem in stems.items()
@@ -135,7 +137,7 @@ def _series(output_dir: Path, path: Path, found: re.Match[str]) -> dict:
         "table": path.relative_to(output_dir).as_posix(),
         "reference": reference,
         "years": years,
-        "plot": _picture(plot),
+        "plot": _picture(plot) if plot else None,
         "voxels": int(images[sessions[0]]["mask"].values.sum()) if images[sessions[0]] else None,
         "pairs": [
             _pair(change, pair, reference, images, where / f"{stems[pair[1]]}_space-{SPACE}")
