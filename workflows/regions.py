@@ -41,6 +41,8 @@ def init_regions_wf(*, atlas: Atlas, rules: Rules, name: str = "regions_wf") -> 
         Brain in GRE space.
     trusted_mask
         Where the maps are measured.
+    mean_chi, mean_r2star
+        Means of several sessions, in which vessels are sought; optional.
     gm
         Probability of grey matter in GRE space.
     references
@@ -55,7 +57,7 @@ def init_regions_wf(*, atlas: Atlas, rules: Rules, name: str = "regions_wf") -> 
     """
     inputs = [
         "chi", "noise", "r2star", "dseg", "dseg_t1w", "dseg_carried", "brain_mask",
-        "trusted_mask", "gm", "references", "labels",
+        "trusted_mask", "mean_chi", "mean_r2star", "gm", "references", "labels",
     ]  # fmt: skip
     workflow, inputnode, outputnode = open_graph(name, inputs, ["table"])
     table = pe.Node(

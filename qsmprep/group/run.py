@@ -11,6 +11,7 @@ from qsmprep.bids.quality import FILES, read_quality
 from qsmprep.bids.status import StatusRow, read_status
 from qsmprep.errors import InputError, QSMPrepError, RequestError
 from qsmprep.files import replacing
+from qsmprep.group.change import write_changes
 from qsmprep.group.cohort import gather, outlier_table
 from qsmprep.group.cohort_files import write_cohort_tables
 from qsmprep.group.cohort_table import (
@@ -46,6 +47,7 @@ def run_group(
     sessions: Sequence[str] = (),
     sites: Mapping[str, Path] | None = None,
     allow_protocols: bool = False,
+    space: str = "",
     harmonise: str | None = None,
     models: Sequence[Path] = (),
     nprocs: int | None = None,
@@ -66,6 +68,8 @@ def run_group(
         Further output folders by their names.
     allow_protocols
         Whether results of several protocols may stand together.
+    space
+        ``participant`` for regions in the space of all sessions; empty for that of the echoes.
     harmonise
         How differences between scanners are taken out, None for not at all.
     models
@@ -89,7 +93,7 @@ def run_group(
     """
     plan = _plan(models, harmonise)
     labels = wanted(participants, sessions)
-    members = read_members(out_dir, bids_dir, sites or {}, labels, allow_protocols)
+    members = read_members(out_dir, bids_dir, sites or {}, labels, allow_protocols, space)
     status = _status(out_dir, members, labels)
     unfinished = 0
     if dry_run:
@@ -169,6 +173,7 @@ def _write_tables(out_dir: Path, members: Members) -> CohortTable:
     tables = read_tables(members.tables)
     cohort = with_values(members, tables)
     write_cohort_tables(out_dir / "group", cohort, members, tables)
+    write_changes(out_dir / "group", members)
     _warn(cohort.notes)
     return cohort
 
