@@ -24,6 +24,7 @@ figures
 **/*_xfm.*
 **/*_fieldmap.*
 **/*_regions.*
+**/*_lesions.*
 **/*_swi.*
 **/*_minIP.*
 **/*_desc-qc.json
