@@ -112,5 +112,6 @@ def run(options: argparse.Namespace) -> int:
             allow_protocols=options.allow_protocols,
             harmonise=options.harmonise,
             models=[path.absolute() for path in options.models],
+            nprocs=options.nprocs,
             dry_run=options.dry_run,
         )

@@ -136,7 +136,9 @@ def read_plan(
         if tables["harmonise"]:
             if harmonise:
                 raise RequestError(f"{path}: [harmonise] stands in another file too; keep one")
-            harmonise = tables["harmonise"]
+            harmonise = dict(tables["harmonise"])
+            if isinstance(stored := harmonise.get("parameters"), str):
+                harmonise["parameters"] = str(path.parent / stored)  # beside the file that says so
         measure = _read_measure(f"{path}: [data] ", tables["data"])
         for name, table in tables["model"].items():
             where = f"{path}: [model.{name}] "

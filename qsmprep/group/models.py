@@ -19,7 +19,6 @@ from qsmprep.group.frames import frame_of, region_columns, regions_of
 from qsmprep.group.model_files import ModelSpec
 from qsmprep.group.model_outputs import write_model
 from qsmprep.reports.model_page import ModelPage
-from qsmprep.resources import usable_cores
 from qsmprep.statistics.kinds import KINDS, VOXELWISE
 from qsmprep.statistics.results import Fitted
 
@@ -69,6 +68,7 @@ def run_models(
     out_dir: Path,
     harmonised: Harmonised | None = None,
     maps: Mapping[str, Path] | None = None,
+    nprocs: int = 1,
 ) -> list[Outcome]:
     """
     Fit models and write what they found; one that fails does not stop the others.
@@ -85,15 +85,15 @@ def run_models(
         Harmonised values, where there are some.
     maps
         Susceptibility on the template by the names of acquisitions, for voxelwise models.
+    nprocs
+        Cores that these may use.
     """
     outcomes = []
     for spec in specs:
         print(f"model {spec.name}: {spec.kind}", flush=True)
         folder = out_dir / "group/models" / spec.name
-        shutil.rmtree(
-            folder, ignore_errors=True
-        )  # what an earlier call found is no answer to this
-        fit = _function_of(spec, cohort, folder, maps or {})
+        shutil.rmtree(folder, ignore_errors=True)  # what an earlier call found answers nothing
+        fit = _function_of(spec, cohort, folder, maps or {}, nprocs)
         outcome = _run_model(spec, cohort, folder, harmonised, fit)
         for region, reason in outcome.failures.items():
             whom = f"model {spec.name}" + (f", {region}" if region else "")
@@ -103,7 +103,7 @@ def run_models(
 
 
 def _function_of(
-    spec: ModelSpec, cohort: CohortTable, folder: Path, maps: Mapping[str, Path]
+    spec: ModelSpec, cohort: CohortTable, folder: Path, maps: Mapping[str, Path], nprocs: int
 ) -> Callable[..., Fitted]:
     """Return the function of a kind; that of voxelwise models reads maps and writes others."""
     if spec.kind != VOXELWISE:
@@ -113,7 +113,7 @@ def _function_of(
     def fit(frame: pd.DataFrame, **keys: Any) -> Fitted:
         if spec.regions:
             raise RequestError("for has no meaning in a voxelwise model; give it a mask")
-        return run_voxelwise(cohort, frame, keys, folder, maps=maps, nprocs=usable_cores())
+        return run_voxelwise(cohort, frame, keys, folder, maps=maps, nprocs=nprocs)
 
     return fit
 
