@@ -85,7 +85,9 @@ def test_names_tell_what_an_image_shows(folder, name, kind):
     assert kind_of(folder / f"sub-01_{name}") == kind
 
 
-@pytest.mark.parametrize(("space", "taken"), [("FLAIR", "FLAIR"), ("T1w", "T1w"), ("MEGRE", "GRE")])
+@pytest.mark.parametrize(
+    ("space", "taken"), [("FLAIR", "FLAIR"), ("T1w", "T1w"), ("MEGRE", "GRE")]
+)
 def test_the_space_is_told_by_the_name(bids, folder, space, taken):
     path = draw(folder, f"space-{space}_label-lesion_mask")
     found = given(bids, folder)
