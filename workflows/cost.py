@@ -95,6 +95,9 @@ GRIDS = {
     "participant_references_wf": ("t1w",),
     "participant_regions_wf": ("t1w",),
     "common": ("t1w",),
+    "lesions_wf": ("gre", "t1w"),
+    "flair_wf": ("t1w", "t1w"),
+    "baseline_space_wf": ("gre", "gre"),
     "place": ("t1w", "template"),
     "regions_quality_wf": ("gre", "t1w", "template"),
 }
