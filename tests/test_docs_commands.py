@@ -18,6 +18,7 @@ from qsmprep.bids.dataset import SUFFIXES
 from qsmprep.geometry import Geometry
 from qsmprep.methods.inversion import INVERSIONS
 from qsmprep.protocol import Protocol
+from qsmprep.simulate import cli as simulate_cli
 
 LANGUAGES = {"sh", "python", "toml", "json", "", "{eval-rst}"}
 
@@ -26,6 +27,7 @@ ELSEWHERE = {
     r"make test": ".ci/run",
     r"make check": "Makefile",
     r"make docs": "Makefile",
+    r"make literature": "Makefile",
     r"qsmprep-simulate BIDS --preset demo": "Makefile",
     r"(docker|podman|buildah|apptainer|singularity) ": "containers/check.sh",
     r"(sbatch|squeue|sacct|scancel|srun|qsmprep-slurm) ": "containers/slurm-check.sh",
@@ -104,6 +106,8 @@ def test_commands_that_are_shown_work(command, sandbox, program, monkeypatch, ca
     first, *arguments = shlex.split(re.sub(r"^(\w+=\S+ )+", "", command))
     if first == "qsmprep":
         run_qsmprep(arguments, program, capsys)
+    elif first == "qsmprep-simulate":
+        assert simulate_cli.main([*arguments[:2], str(tmp_path / "new")]) == 0
     elif first == "python" and arguments[0].startswith("benchmarks/"):
         run_help_of(ROOT / arguments[0])
     elif first == "python" and arguments == ["docs/generate.py"]:

@@ -104,7 +104,7 @@ def wide_table(cohort: CohortTable) -> tuple[pd.DataFrame, dict[str, dict]]:
         values = as_columns(values.reset_index(drop=True), kind)
         zero = f" against {cohort.reference}" if kind == "chi" else ""
         columns |= {
-            name: _column(f"{what} of {name.removeprefix(f'{kind}_')}{zero}", unit)
+            str(name): _column(f"{what} of {str(name).removeprefix(f'{kind}_')}{zero}", unit)
             for name in values
         }
         parts.append(values)

@@ -119,5 +119,6 @@ def run(options: argparse.Namespace) -> int:
             space=options.space,
             harmonise=options.harmonise,
             models=[path.absolute() for path in options.models],
+            nprocs=options.nprocs,
             dry_run=options.dry_run,
         )

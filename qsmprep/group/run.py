@@ -25,8 +25,10 @@ from qsmprep.group.cohort_table import (
 from qsmprep.group.model_files import Plan, read_plan
 from qsmprep.group.outputs import Outputs
 from qsmprep.group.region_values import read_tables
+from qsmprep.group.sources import protocols
 from qsmprep.group.tables import join_quality
 from qsmprep.reports.group import write_group_page
+from qsmprep.resources import usable_cores
 
 if TYPE_CHECKING:  # only who fits models waits for their libraries
     from qsmprep.group.models import Outcome
@@ -48,6 +50,7 @@ def run_group(
     space: str = "",
     harmonise: str | None = None,
     models: Sequence[Path] = (),
+    nprocs: int | None = None,
     dry_run: bool = False,
 ) -> int:
     """
@@ -71,6 +74,8 @@ def run_group(
         How differences between scanners are taken out, None for not at all.
     models
         Files that say what is fitted.
+    nprocs
+        Cores that voxelwise models may use; all unless said. It changes no number.
     dry_run
         Whether to say what would be done and write nothing.
 
@@ -94,7 +99,7 @@ def run_group(
     if dry_run:
         _tell(out_dir, members, plan)
     else:
-        unfinished = _write(out_dir, members, status, plan)
+        unfinished = _write(out_dir, members, status, plan, nprocs or usable_cores())
     without = [row for row in status if row.status != "done"]
     for row in without:
         name = "_".join(part for part in row.identity if part != "n/a")
@@ -127,21 +132,19 @@ def _plan(models: Sequence[Path], harmonise: str | None) -> Plan:
     return plan
 
 
-def _write(out_dir: Path, members: Members, status: list[StatusRow], plan: Plan) -> int:
+def _write(
+    out_dir: Path, members: Members, status: list[StatusRow], plan: Plan, nprocs: int
+) -> int:
     """Write everything, and return how many models lack something."""
     cohort = _write_tables(out_dir, members)
     outcomes: list[Outcome] = []
     trouble = None
     try:
-        maps = {
-            name: one.files[ON_TEMPLATE]
-            for name, one in members.outputs.items()
-            if ON_TEMPLATE in one.files
-        }
-        outcomes = _analyse(out_dir, cohort, plan, maps)
+        outcomes = _analyse(out_dir, members, cohort, plan, nprocs)
     except QSMPrepError as error:  # the page shall be there all the same
         trouble = error
-    page = _write_page(out_dir, members, cohort, status, outcomes)
+    harmonised = bool(plan.harmonise) and (out_dir / "group/harmonisation.html").is_file()
+    page = _write_page(out_dir, members, cohort, status, outcomes, harmonised=harmonised)
     if trouble:
         raise trouble
     count = len(members.tables)
@@ -186,6 +189,8 @@ def _write_page(
     table: CohortTable,
     status: list[StatusRow],
     outcomes: Sequence[Outcome],
+    *,
+    harmonised: bool,
 ) -> Path:
     """Write the tables of quality and outliers and the page, and return where it lies."""
     outputs = {one.identity: one for one in members.outputs.values()}
@@ -196,7 +201,7 @@ def _write_page(
     for name, content in (("qc", joined), ("outliers", outlier_table(cohort))):
         with replacing(out_dir / f"group/{name}.tsv") as temporary:
             content.to_csv(temporary, sep="\t", index=False, na_rep="n/a", lineterminator="\n")
-    return write_group_page(out_dir, cohort, _told(outcomes))
+    return write_group_page(out_dir, cohort, _told(outcomes), harmonised=harmonised)
 
 
 def _told(outcomes: Sequence[Outcome]) -> list[dict[str, object]]:
@@ -206,7 +211,7 @@ def _told(outcomes: Sequence[Outcome]) -> list[dict[str, object]]:
     from qsmprep.reports.model_page import models_section
 
     rows = models_section([outcome.page for outcome in outcomes if outcome.page])
-    failed = [
+    failed: list[dict[str, object]] = [
         {"name": outcome.spec.name, "kind": outcome.spec.kind, "failures": outcome.failures}
         for outcome in outcomes
         if not outcome.page
@@ -215,7 +220,7 @@ def _told(outcomes: Sequence[Outcome]) -> list[dict[str, object]]:
 
 
 def _analyse(
-    out_dir: Path, cohort: CohortTable, plan: Plan, maps: Mapping[str, Path]
+    out_dir: Path, members: Members, cohort: CohortTable, plan: Plan, nprocs: int
 ) -> list[Outcome]:
     """Harmonise the values of a cohort, and fit models to them."""
     harmonised = None
@@ -228,7 +233,14 @@ def _analyse(
         return []
     from qsmprep.group.models import run_models
 
-    return run_models(plan.models, cohort, out_dir, harmonised, maps)
+    maps = {
+        name: one.files[ON_TEMPLATE]
+        for name, one in members.outputs.items()
+        if ON_TEMPLATE in one.files
+    }
+    chosen = {one.identity for one in members.outputs.values()}
+    digests = {digest for who, digest in protocols(members.sources).items() if who in chosen}
+    return run_models(plan.models, cohort, out_dir, harmonised, maps, sorted(digests), nprocs)
 
 
 def _read(outputs: Outputs) -> dict[str, dict]:

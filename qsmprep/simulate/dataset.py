@@ -20,7 +20,7 @@ from qsmprep.simulate.lesion_files import (
     write_lesion_truth,
     write_mask,
 )
-from qsmprep.simulate.lesions import CHANGE, Lesions, Planted, plant
+from qsmprep.simulate.lesions import CHANGE, Lesions, Planted, check_lesions, plant
 from qsmprep.simulate.truth import lookup_table, save, start_truth, write_json, write_truth
 
 T1W_NOISE = 15.0
@@ -170,6 +170,7 @@ def _check(out_dir: Path, participants: Sequence[ParticipantSpec], resolution: f
         for word in [participant.label, *(w for pair in names for w in pair if w)]:
             if not word.isalnum():
                 raise RequestError(f"label {word} must be letters and digits only")
+        check_lesions(participant.lesions)
         for session in participant.sessions:
             _check_session(session, lesions=bool(participant.lesions))
 

@@ -182,6 +182,12 @@ def plant(
     return changed, planted
 
 
+def check_lesions(lesions: Lesions) -> None:
+    """Raise an error that names the mask of lesions if it cannot be planted."""
+    if isinstance(lesions, LesionMask):
+        _read(lesions)
+
+
 def flair(head: Head):
     """Return the fluid-attenuated image of a head without noise: lesions are bright."""
     shades = np.zeros(max(LABELS) + 1, dtype="f4")
@@ -244,14 +250,23 @@ def _place(head: Head, ball: Ball, taken):
     return head.affine[:3, :3] @ voxel + head.affine[:3, 3]
 
 
-def _from_mask(head: Head, mask: LesionMask, seed: int | None):
-    """Return number and added susceptibility of each voxel, and the kinds by number."""
-    image = nb.Nifti1Image.from_filename(mask.path)
-    values = np.asanyarray(image.dataobj)
+def _read(mask: LesionMask):
+    """Return voxels and affine of a mask."""
+    try:
+        image = nb.Nifti1Image.from_filename(mask.path)
+        values = np.asanyarray(image.dataobj)
+    except (OSError, EOFError, nb.filebasedimages.ImageFileError) as error:
+        raise InputError(mask.path, f"cannot be read ({error})", "give a NIfTI mask") from error
     if values.ndim != 3 or not (values > 0).any():
         raise InputError(mask.path, "holds no lesion mask", "give a mask in MNI space")
+    return values, image.affine
+
+
+def _from_mask(head: Head, mask: LesionMask, seed: int | None):
+    """Return number and added susceptibility of each voxel, and the kinds by number."""
+    values, affine = _read(mask)
     points = template_points(head, seed)
-    to_voxel = np.linalg.inv(image.affine)
+    to_voxel = np.linalg.inv(affine)
     at = points @ to_voxel[:3, :3].T.astype("f4") + to_voxel[:3, 3].astype("f4")
     inside = ndimage.map_coordinates((values > 0).astype("u1"), at.T, order=0, cval=0)
     inside = inside.reshape(head.labels.shape).astype(bool) & head.brain

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from scipy import ndimage, spatial
 
@@ -13,14 +15,11 @@ BLUR = 0.7
 PAD = 3
 """Voxels of nothing around a mask, for the Gaussian."""
 
-AT_ONCE = 200_000
-"""Voxels whose distance is worked out together, so that memory stays small."""
-
 LEAST = 1e-3
 """Distance of what lies on the surface, mm: a voxel is inside or outside."""
 
 
-def depth_of(lesion, geometry: Geometry):
+def depth_of(lesion, geometry: Geometry, *, outside: float = math.inf):
     """
     Return the depth of every voxel's centre below the surface of a lesion.
 
@@ -36,11 +35,14 @@ def depth_of(lesion, geometry: Geometry):
         The lesion; beyond the volume there is none.
     geometry : Geometry
         Voxel size.
+    outside
+        Distance from the lesion that depth is wanted to, mm.
 
     Returns
     -------
     depth : (X, Y, Z) float array
-        mm, positive in the mask, negative outside; -inf everywhere where there is no lesion.
+        mm, positive in the mask, negative outside; -inf further away, or everywhere where there
+        is no lesion.
     """
     lesion = np.asarray(lesion, dtype=bool)
     if not lesion.any():
@@ -52,10 +54,11 @@ def depth_of(lesion, geometry: Geometry):
     ranked = np.partition(blurred.ravel(), [-count - 1, -count])
     level = (ranked[-count] + ranked[-count - 1]) / 2
     tree = spatial.KDTree(_crossings(blurred, level) * size)
-    centres = np.argwhere(np.ones_like(wide)) * size
-    distance = np.concatenate(
-        [tree.query(centres[i : i + AT_ONCE])[0] for i in range(0, len(centres), AT_ONCE)]
-    ).reshape(wide.shape)
+    distance = ndimage.distance_transform_edt(~wide, sampling=size)
+    near = distance <= outside + size.max()  # the surface may lie a voxel from its nearest centre
+    distance[~near] = np.inf
+    distance[near] = tree.query(np.argwhere(near) * size)[0]
+    distance[(distance > outside) & ~wide] = np.inf
     # Thin parts may lie below the level, and corners between parts above it.
     depth = np.where((blurred > level) == wide, distance, 0)
     depth = np.where(wide, 1, -1) * np.maximum(depth, LEAST)

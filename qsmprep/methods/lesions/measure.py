@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
+import math
+from typing import Any
 
 import numpy as np
 from scipy import ndimage
@@ -82,6 +84,16 @@ class LesionMaps:
     hemispheres: np.ndarray | None = None
     veins: np.ndarray | None = None
     quantity: str = SUSCEPTIBILITY
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return the maps and masks that there are, by name."""
+        every = {part.name: getattr(self, part.name) for part in fields(self)}
+        return {name: value for name, value in every.items() if isinstance(value, np.ndarray)}
+
+    def cut(self, box: tuple[slice, ...]) -> LesionMaps:
+        """Return the part of all of them in a box of voxels."""
+        parts: dict[str, Any] = {name: array[box] for name, array in self.arrays().items()}
+        return replace(self, **parts)
 
 
 @dataclass(frozen=True)
@@ -172,7 +184,7 @@ def measure_lesions(labels, maps: LesionMaps, rules: LesionRules) -> list[Lesion
     """
     require_susceptibility(maps.quantity)
     labels = np.asarray(labels)
-    if {np.shape(array) for array in _arrays(maps)} != {labels.shape}:
+    if {array.shape for array in maps.arrays().values()} != {labels.shape}:
         raise ValueError("lesions and maps must lie on one grid")
     white = WhiteMatter(
         maps.white & maps.brain & maps.measured,
@@ -188,33 +200,22 @@ def measure_lesions(labels, maps: LesionMaps, rules: LesionRules) -> list[Lesion
     return rows
 
 
-def _arrays(maps: LesionMaps) -> list:
-    given = (maps.chi, maps.brain, maps.measured, maps.white)
-    optional = (maps.r2star, maps.hemispheres, maps.veins)
-    return [*given, *(array for array in optional if array is not None)]
-
-
 def _measure(
     number: int, box, labels, maps: LesionMaps, rules: LesionRules, white: WhiteMatter
 ) -> LesionRow:
     """Return the row of one lesion; `box` holds all of it."""
     box = _wider(box, max(rules.rim.outside, rules.veins.vessel_width), maps.geometry)
-    lesion = labels[box] == number
-    seen = maps.brain[box] & maps.measured[box]
+    near, lesion = maps.cut(box), labels[box] == number
+    seen = near.brain & near.measured
+    depth = depth_of(lesion, maps.geometry, outside=rules.rim.outside)
     veins = find_veins(
-        maps.chi[box],
-        None if maps.r2star is None else maps.r2star[box],
-        lesion,
-        seen,
-        maps.geometry,
-        rules.veins,
-        given=None if maps.veins is None else maps.veins[box],
+        near.chi, near.r2star, depth, seen, maps.geometry, rules.veins, given=near.veins
     )
     inside = lesion & seen & ~veins.mask
     beside = white.around(number)
     samples = [
         Sample("lesion", "", (number,), _flat(inside, box, labels.shape), None,
-               _counts(lesion, maps.brain[box], seen, veins.n_voxels)),
+               _counts(lesion, near.brain, seen, veins.n_voxels)),
         Sample("white-matter", "", (number,), beside.voxels, None, _all(beside.voxels.size)),
     ]  # fmt: skip
     volume = maps.geometry.voxel_volume
@@ -224,9 +225,8 @@ def _measure(
         rows = regional_statistics(maps.r2star, samples, voxel_volume=volume)
         r2star = [row.mean for row in rows]
     covariance = _covariance(beside.voxels, maps)
-    depth = depth_of(lesion, maps.geometry)
     rim = rim_of(
-        maps.chi[box],
+        near.chi,
         depth,
         inside,
         maps.geometry,
@@ -236,14 +236,13 @@ def _measure(
         white_std=around.std if np.isfinite(around.std) else 0.0,
         covariance=covariance,
     )
-    outside = maps.white[box] & seen & (labels[box] == 0)
-    profile = radial_profile(
-        maps.chi[box], depth, inside | outside, rules.rim, quantity=maps.quantity
-    )
-    flags = (chi.flag, beside.flag, rim.flag, _outside_flag(lesion, maps.brain[box]))
+    allowed = inside | (near.white & seen & (labels[box] == 0))
+    profile = radial_profile(near.chi, depth, allowed, rules.rim, quantity=maps.quantity)
+    outside = "partly outside the brain" if (lesion & ~near.brain).any() else ""
+    flags = (chi.flag, beside.flag, rim.flag, outside)
     return LesionRow(
         number,
-        _hemisphere(lesion, maps, box),
+        _hemisphere(lesion, near.hemispheres),
         _centre(lesion, box),
         chi,
         around,
@@ -286,9 +285,8 @@ def _error(covariance: Covariance | None, inside, voxels, shape) -> float:
     if covariance is None or not inside.any():
         return np.nan
     white, _ = _unravelled(voxels, shape)
-    return float(
-        np.hypot(*(covariance.error_of(part / np.count_nonzero(part)) for part in (inside, white)))
-    )
+    errors = [covariance.error_of(part / np.count_nonzero(part)) for part in (inside, white)]
+    return math.hypot(*errors)
 
 
 def _unravelled(voxels, shape):
@@ -318,14 +316,10 @@ def _all(size: int) -> Counts:
     return Counts(size, n_interior=size)
 
 
-def _outside_flag(lesion, brain) -> str:
-    return "partly outside the brain" if (lesion & ~brain).any() else ""
-
-
-def _hemisphere(lesion, maps: LesionMaps, box) -> str:
-    if maps.hemispheres is None:
+def _hemisphere(lesion, hemispheres) -> str:
+    if hemispheres is None:
         return ""
-    left, right = np.bincount(maps.hemispheres[box][lesion], minlength=3)[1:3]
+    left, right = np.bincount(hemispheres[lesion], minlength=3)[1:3]
     return "" if left == right else "L" if left > right else "R"
 
 

@@ -129,7 +129,7 @@ class WhiteMatter:
         at = np.argwhere(body)
         low = np.maximum(at.min(axis=0) - margin, 0)
         box = tuple(slice(a, b) for a, b in zip(low, at.max(axis=0) + margin + 1, strict=True))
-        distance = -depth_of(body[box], self.geometry)
+        distance = -depth_of(body[box], self.geometry, outside=self.rules.outer)
         others = self.lesions[box] != 0
         clean = self.white[box] & ~others
         if but is not None:

@@ -9,7 +9,6 @@ from scipy import ndimage
 
 from qsmprep.geometry import Geometry
 from qsmprep.methods.lesions.components import TOUCHING
-from qsmprep.methods.lesions.depth import depth_of
 from qsmprep.methods.regions.rules import Rules
 from qsmprep.methods.regions.vessels import find_vessels
 
@@ -48,7 +47,7 @@ class Veins:
 
 
 def find_veins(
-    chi, r2star, lesion, measured, geometry: Geometry, rules: Rules, *, given=None
+    chi, r2star, depth, measured, geometry: Geometry, rules: Rules, *, given=None
 ) -> Veins:
     """
     Return the voxels of veins in a lesion, by the rule for vessels in regions.
@@ -66,8 +65,8 @@ def find_veins(
         Susceptibility around the lesion, ppm.
     r2star : (X, Y, Z) real array, or None
         R2*, 1/s: a vein decays no slower than its lesion.
-    lesion : (X, Y, Z) boolean array
-        All voxels of the lesion.
+    depth : (X, Y, Z) real array
+        Depth in the lesion, mm, negative outside.
     measured : (X, Y, Z) boolean array
         Where the maps are known.
     geometry : Geometry
@@ -82,8 +81,8 @@ def find_veins(
     veins : Veins
         NumPy only.
     """
-    inside = lesion & measured
-    mask = np.zeros(lesion.shape, dtype=bool)
+    inside = (depth > 0) & measured
+    mask = np.zeros(inside.shape, dtype=bool)
     if rules.vessels:
         mask |= find_vessels(chi, r2star, inside, measured, geometry, rules)
     if given is not None:
@@ -91,12 +90,11 @@ def find_veins(
     mask &= inside
     size = int(np.count_nonzero(inside))
     taken = int(np.count_nonzero(mask))
-    return Veins(mask, taken, taken / size if size else np.nan, _central(mask, lesion, geometry))
+    return Veins(mask, taken, taken / size if size else np.nan, _central(mask, depth, geometry))
 
 
-def _central(vein, lesion, geometry: Geometry) -> bool | None:
-    depth = depth_of(lesion, geometry)
-    deepest = depth[lesion].max(initial=0.0)
+def _central(vein, depth, geometry: Geometry) -> bool | None:
+    deepest = depth.max()
     if deepest < LEAST_DEPTH:
         return None
     _, parts = ndimage.label(vein, TOUCHING)
