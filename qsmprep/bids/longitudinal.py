@@ -163,11 +163,8 @@ def judge_longitudinal(
     if not missing and not reasons:
         return StatusRow.named(longitudinal.key, "done")
     # What fails in a session fails here, too, and has to be looked for there.
-    reasons += [
-        f"{part.key}: {reason}"
-        for part in (*longitudinal.anatomies, *longitudinal.acquisitions)
-        for reason in crashes.get(part.name_safe, [])
-    ]
+    parts: list[Acquisition | Anatomy] = [*longitudinal.anatomies, *longitudinal.acquisitions]
+    reasons += [f"{p.key}: {reason}" for p in parts for reason in crashes.get(p.name_safe, [])]
     if not reasons:
         reasons.append(ending or f"{', '.join(missing)} not made")
     whole = len(missing) == len(expected)
