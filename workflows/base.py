@@ -20,6 +20,7 @@ from qsmprep.workflows.echoes import init_echoes_wf
 from qsmprep.workflows.field import init_field_wf
 from qsmprep.workflows.inversion import init_inversion_wf
 from qsmprep.workflows.labels import connect_labels, connect_segmentation
+from qsmprep.workflows.lesions import connect_lesions
 from qsmprep.workflows.longitudinal import build_longitudinal, connect_through_time
 from qsmprep.workflows.masking import init_masking_wf
 from qsmprep.workflows.quality import connect_quality, connect_regions_quality
@@ -309,6 +310,7 @@ def _connect_regions(
         (draw, figure_sink(study, acquisition, "keep_regions"), [("figures", "figures")]),
     ])  # fmt: skip
     connect_regions_quality(workflow, study, acquisition)
+    connect_lesions(workflow, study, acquisition)
 
 
 def _connect_template(workflow: pe.Workflow, coregistration: pe.Workflow, save: pe.Node) -> None:

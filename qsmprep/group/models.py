@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 import shutil
 import sys
+import traceback
 from typing import TYPE_CHECKING, Any, Protocol
 import warnings
 
@@ -20,6 +21,7 @@ from qsmprep.group.model_files import ModelSpec
 from qsmprep.group.model_outputs import write_model
 from qsmprep.group.model_words import Origin
 from qsmprep.reports.model_page import ModelPage
+from qsmprep.reports.plots import drawable
 from qsmprep.statistics.kinds import KINDS, VOXELWISE
 from qsmprep.statistics.results import Fitted
 
@@ -100,7 +102,6 @@ def run_models(
     for spec in specs:
         print(f"model {spec.name}: {spec.kind}", flush=True)
         folder = out_dir / "group/models" / spec.name
-        shutil.rmtree(folder, ignore_errors=True)  # what an earlier call found answers nothing
         fit = _function_of(spec, cohort, folder, maps or {}, nprocs)
         origin = _origin(spec, cohort, protocols, harmonised)
         outcome = _run_model(origin, folder, harmonised, fit)
@@ -109,6 +110,14 @@ def run_models(
             print(f"{spec.source}: {whom}: {reason}", file=sys.stderr)
         outcomes.append(outcome)
     return outcomes
+
+
+def _clear(folder: Path) -> None:
+    """Remove what an earlier call found, which is no answer to this one."""
+    if folder.is_symlink() or folder.is_file():  # the user's, and where it leads as well
+        folder.unlink()
+    elif folder.exists():
+        shutil.rmtree(folder)
 
 
 def _function_of(
@@ -142,15 +151,19 @@ def _run_model(
     origin: Origin, folder: Path, harmonised: Harmonised | None, fit: Callable[..., Fitted]
 ) -> Outcome:
     spec = origin.spec
+    _clear(folder)
     try:
         values = harmonised.values if harmonised else None
         frame, notes = frame_of(spec, origin.cohort, values, read_rows)
         fits, failures = fit_regions(spec, frame, fit)
-    except QSMPrepError as error:
-        return Outcome(spec, {}, {"": str(error)})
-    if not fits:
-        return Outcome(spec, {}, failures)
-    page = write_model(folder, origin, fits, frame, notes, failures)
+        if not fits:
+            return Outcome(spec, {}, failures)
+        page = write_model(folder, origin, fits, frame, notes, failures)
+    except BaseException as error:
+        shutil.rmtree(folder, ignore_errors=True)  # half a folder would pass for an answer
+        if isinstance(error, QSMPrepError):
+            return Outcome(spec, {}, {"": str(error)})
+        raise
     return Outcome(spec, fits, failures, page)
 
 
@@ -199,9 +212,17 @@ def _fit(spec: ModelSpec, frame: pd.DataFrame, fit: Callable[..., Fitted]) -> Fi
         except (np.linalg.LinAlgError, ArithmeticError, ValueError) as error:
             said = " ".join(str(error).split()) or type(error).__name__
             raise RequestError(f"could not be fitted ({said}); look at its data") from error
+        except (TypeError, LookupError, AttributeError, NameError) as error:
+            # Our fault, yet no reason to lose the other models.
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            raise RequestError(
+                f"could not be fitted, by a fault of qsmprep ({type(error).__name__}: {error}; "
+                f"{Path(place.filename).name}, line {place.lineno}): please report it"
+            ) from error
     notes = dict.fromkeys(
         f"While fitting: {' '.join(str(warning.message).split())}"
         for warning in caught
         if not issubclass(warning.category, DeprecationWarning | FutureWarning)
     )
-    return replace(fitted, notes=(*fitted.notes, *notes))
+    drawings = {name: one for name, one in fitted.drawings.items() if drawable(one)}
+    return replace(fitted, notes=(*fitted.notes, *notes), drawings=drawings)

@@ -11,6 +11,7 @@ from scipy import stats
 from statsmodels.stats.oneway import anova_oneway
 
 from qsmprep.errors import RequestError, shown
+from qsmprep.statistics.design import need_columns
 from qsmprep.statistics.regression import levels_of, with_levels
 from qsmprep.statistics.results import ESTIMATES, Drawing, Fitted
 
@@ -136,10 +137,7 @@ def _columns(
     data: pd.DataFrame, columns: Sequence[str], group: str, named: Sequence[str]
 ) -> list[str]:
     """Return the columns to describe."""
-    for name in (*columns, *named, *([group] if group else [])):
-        if name not in data:
-            known = ", ".join(map(str, data.columns))
-            raise RequestError(f"no column {name} in the data; there are {known}")
+    need_columns(data, (*columns, *named, *([group] if group else [])))
     if columns:
         return list(dict.fromkeys(columns))
     return [str(name) for name in data if name not in (*IDENTITY, group)]
