@@ -201,9 +201,9 @@ def _first(acquisition: Acquisition) -> Path:
     return next(iter(acquisition.parts.values()))[0]
 
 
-def figure_sink(study: Study, acquisition: Acquisition, name: str) -> pe.Node:
-    """Return a node that saves figures of an acquisition."""
-    return pe.Node(SaveFigures(out_dir=str(study.out_dir), stem=acquisition.stem), name=name)
+def figure_sink(study: Study, stem: str, name: str) -> pe.Node:
+    """Return a node that saves figures of what is named `stem`."""
+    return pe.Node(SaveFigures(out_dir=str(study.out_dir), stem=stem), name=name)
 
 
 def _sink(
