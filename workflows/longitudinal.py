@@ -11,7 +11,7 @@ from qsmprep.bids.atlas import Atlas
 from qsmprep.bids.longitudinal import Longitudinal, Series
 from qsmprep.bids.models import Acquisition
 from qsmprep.interfaces.change import MeasureChange
-from qsmprep.interfaces.longitudinal import CommonMask, ParticipantTemplate
+from qsmprep.interfaces.longitudinal import CommonMask, MeanMap, ParticipantTemplate
 from qsmprep.workflows._graph import open_graph
 from qsmprep.workflows.anatomy import init_anatomy_wf
 from qsmprep.workflows.labels import segment_anatomy
@@ -51,9 +51,13 @@ def init_participant_template_wf(
         Rigid ITK transforms that carry each T1w to the mean, in the order of the inputs.
     participant_to_t1w
         Their inverses.
+    t1w
+        Each T1w there, zero outside the brain.
     """
     workflow, inputnode, outputnode = open_graph(
-        name, ["t1w", "brain_mask"], ["template", "t1w_to_participant", "participant_to_t1w"]
+        name,
+        ["t1w", "brain_mask"],
+        ["template", "t1w_to_participant", "participant_to_t1w", "t1w"],
     )
     average = pe.Node(ParticipantTemplate(seed=seed), name="average")
 
@@ -61,7 +65,7 @@ def init_participant_template_wf(
         (inputnode, average, [("t1w", "t1w"), ("brain_mask", "brain_mask")]),
         (average, outputnode, [
             ("template", "template"), ("transforms", "t1w_to_participant"),
-            ("inverses", "participant_to_t1w"),
+            ("inverses", "participant_to_t1w"), ("moved", "t1w"),
         ]),
     ])  # fmt: skip
     return workflow
@@ -103,13 +107,22 @@ def _connect_series(
     """Measure every session of a series, and what changed."""
     mark = _mark(series)
     count = len(series.acquisitions)
-    masks = pe.Node(Merge(count), name=f"masks_{mark}")
-    common = pe.Node(CommonMask(), name=f"common_mask_{mark}")
+    shared = {"trusted_mask": CommonMask(), "chi": MeanMap()}
+    if any(len(acquisition.echo_times) > 1 for acquisition in series.acquisitions):
+        shared["r2star"] = MeanMap()
+    gather = {port: pe.Node(Merge(count), name=f"all_{port}_{mark}") for port in shared}
+    common = {
+        port: pe.Node(interface, name=f"common_{port}_{mark}")
+        for port, interface in shared.items()
+    }
+    for port, node in common.items():
+        workflow.connect(
+            gather[port], "out", node, "masks" if port == "trusted_mask" else "images"
+        )
     tables = pe.Node(Merge(count), name=f"tables_{mark}")
     change = pe.Node(MeasureChange(years=list(series.years)), name=f"change_{mark}")
     save = series_sink(study, longitudinal, series, f"save_change_{mark}")
     workflow.connect([
-        (masks, common, [("out", "masks")]),
         (tables, change, [("out", "tables")]),
         (change, save, [("table", "change")]),
     ])  # fmt: skip
@@ -117,7 +130,9 @@ def _connect_series(
         space, regions = _connect_session(
             workflow, study, atlas, longitudinal, acquisition, common
         )
-        workflow.connect(space, "outputnode.trusted_mask", masks, f"in{number}")
+        for port, node in gather.items():
+            if port != "r2star" or len(acquisition.echo_times) > 1:
+                workflow.connect(space, f"outputnode.{port}", node, f"in{number}")
         workflow.connect(regions, "outputnode.table", tables, f"in{number}")
     if series.lesions:
         connect_lesion_series(workflow, study, longitudinal, series.lesions, mark)
@@ -134,14 +149,16 @@ def _connect_session(
     atlas: Atlas,
     longitudinal: Longitudinal,
     acquisition: Acquisition,
-    common: pe.Node,
+    common: Mapping[str, pe.Node],
 ) -> tuple[pe.Workflow, pe.Workflow]:
     """Carry a session to the common space and measure it there; return who does which."""
     mark = f"__{acquisition.name_safe}"
     r2star = len(acquisition.echo_times) > 1
     keys = [anatomy.key for anatomy in longitudinal.anatomies]
     place = keys.index(acquisition.t1w.key) if acquisition.t1w else 0
-    own = pe.Node(Select(index=[place]), name=f"transform{mark}")
+    own, t1w = (
+        pe.Node(Select(index=[place]), name=f"{what}{mark}") for what in ("transform", "t1w")
+    )
     space = init_participant_space_wf(r2star=r2star, name=f"participant_space_wf{mark}")
     reference = init_referencing_wf(
         referencing=study.protocol.referencing,
@@ -161,15 +178,16 @@ def _connect_session(
     maps = ["chi", *(["r2star"] if r2star else [])]
     workflow.connect([
         (average, own, [("outputnode.t1w_to_participant", "inlist")]),
+        (average, t1w, [("outputnode.t1w", "inlist")]),
         (own, space, [("out", "inputnode.t1w_to_participant")]),
         (average, space, [("outputnode.template", "inputnode.template")]),
         (space, reference, [(f"outputnode.{port}", f"inputnode.{port}") for port in maps]),
         (space, regions, [
             (f"outputnode.{port}", f"inputnode.{port}") for port in (*maps, "noise")
         ]),
-        (common, reference, [("mask", "inputnode.mask")]),
-        (common, regions, [("mask", "inputnode.trusted_mask")]),
-        (common, save, [("mask", "trusted_mask")]),
+        (common["trusted_mask"], reference, [("mask", "inputnode.mask")]),
+        (common["trusted_mask"], regions, [("mask", "inputnode.trusted_mask")]),
+        (common["trusted_mask"], save, [("mask", "trusted_mask")]),
         (prepare, reference, [
             ("outputnode.csf", "inputnode.fluid"), ("outputnode.wm", "inputnode.white_matter"),
         ]),
@@ -184,7 +202,10 @@ def _connect_session(
         (reference, save, [("outputnode.chi", "chi"), ("outputnode.facts", "facts")]),
         (regions, save, [("outputnode.table", "regions")]),
         (own, save, [("out", "t1w_to_participant")]),
+        (t1w, save, [("out", "t1w")]),
     ])  # fmt: skip
+    for port in common.keys() - {"trusted_mask"}:  # so that veins are the same for all sessions
+        workflow.connect(common[port], "mean", regions, f"inputnode.mean_{port}")
     return space, regions
 
 

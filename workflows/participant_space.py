@@ -49,7 +49,7 @@ def init_participant_space_wf(
     chi
         Susceptibility, ppm; zero where not known.
     noise
-        Standard deviation of the field, ppm.
+        Standard deviation of the field, ppm, as that of voxels of this size.
     r2star
         Relaxation rate, 1/s.
     trusted_mask
@@ -70,6 +70,7 @@ def init_participant_space_wf(
             continue
         interpolation = INTERPOLATIONS.get(image, "linear")
         carry = pe.Node(CarryMap(interpolation=interpolation), name=f"carry_{image}")
+        carry.inputs.noise = image == "noise"
         workflow.connect([
             (inputnode, carry, [(image, "image"), (mask, "mask"), ("template", "reference")]),
             (route, carry, [("out", "transforms")]),

@@ -24,6 +24,7 @@ figures
 **/*_xfm.*
 **/*_fieldmap.*
 **/*_regions.*
+**/*_change.*
 **/*_lesions.*
 **/*_swi.*
 **/*_minIP.*

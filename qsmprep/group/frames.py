@@ -11,12 +11,16 @@ import pandas as pd
 from qsmprep.errors import RequestError, shown
 from qsmprep.group.model_files import EACH_SESSION, Measure, ModelSpec
 from qsmprep.group.region_values import as_columns, column_name
+from qsmprep.statistics.formula_calls import check_condition
 
 if TYPE_CHECKING:
     from qsmprep.group.cohort_table import CohortTable
 
 PREFIXES = {"Chimap": "chi", "R2starmap": "r2star"}
 """How the values of a map are called in formulas, by the name of the map."""
+
+REGIONS = "regions"
+"""Attribute of frames: the names of regions, which columns of users may resemble."""
 
 Values = Callable[[str, str, str, str], pd.DataFrame]
 """Map, reference, atlas and statistic to a row per acquisition and a column per region."""
@@ -46,18 +50,45 @@ def frame_of(
     """
     acquisitions = _with_values(spec.measure, cohort, harmonised)
     if spec.rows == "acquisitions":
-        return _kept(spec, acquisitions), []
+        kept = _kept(spec, acquisitions)
+        return kept, _repeats(kept, "each is a row, as if it were a session of its own")
     if spec.rows == "participants":
         kept = _kept(spec, acquisitions)
         first = kept[~kept["participant_id"].duplicated()]
-        notes = []
+        notes = [*_repeats(kept, "the first by its name was taken"), *_untimed(kept)]
         if extra := len(kept) - len(first):
             notes.append(
-                f"{extra} later acquisitions were left out: a row is a participant, seen for the "
-                "first time that the condition allows."
+                f"{extra} further acquisitions were left out: a row is a participant, seen for "
+                "the first time that the condition allows."
             )
         return first, notes
-    return _kept(spec, _joined(spec, acquisitions, cohort, read)), []
+    notes = [] if spec.chi_from == EACH_SESSION else _untimed(acquisitions)
+    notes += _repeats(acquisitions, "values are of the first by its name")
+    return _kept(spec, _joined(spec, acquisitions, cohort, read)), notes
+
+
+def _repeats(acquisitions: pd.DataFrame, how: str) -> list[str]:
+    """Return a sentence where sessions have several acquisitions, which are no sessions."""
+    times = acquisitions.groupby(["participant_id", "session_id"], dropna=False).size()
+    if not (several := int((times > 1).sum())):
+        return []
+    return [
+        f"{several} sessions have several acquisitions: {how}; keep one of each by where, such "
+        "as run == '1', if that is not meant."
+    ]
+
+
+def _untimed(acquisitions: pd.DataFrame) -> list[str]:
+    """Return a sentence where nothing but names tells which session was the first."""
+    gaps = acquisitions["years"].isna()
+    several = acquisitions.groupby("participant_id")["session_id"].transform("nunique") > 1
+    people = acquisitions.loc[gaps & several, "participant_id"].nunique()
+    if not people:
+        return []
+    return [
+        f"It is not known when {people} participants were seen: the session whose name comes "
+        "first was taken for the first; tell acq_time or age in their table of sessions."
+    ]
 
 
 def region_columns(frame: pd.DataFrame, region: str) -> dict[str, pd.Series]:
@@ -80,8 +111,7 @@ def region_columns(frame: pd.DataFrame, region: str) -> dict[str, pd.Series]:
 
 def regions_of(frame: pd.DataFrame) -> list[str]:
     """Return the regions of which a frame has values, sides together."""
-    prefix = "volume_"
-    names = [str(name).removeprefix(prefix) for name in frame if str(name).startswith(prefix)]
+    names = list(dict.fromkeys(map(column_name, frame.attrs.get(REGIONS, ()))))
     return [name for name in names if not name.endswith(("_L", "_R"))] or names
 
 
@@ -102,7 +132,14 @@ def _with_values(measure: Measure, cohort: CohortTable, harmonised: Values | Non
             parts.append(as_columns(values, prefix))
     volumes = cohort.values("Chimap", reference, atlas, "volume_mm3")
     parts.append(as_columns(volumes, "volume"))
-    return pd.concat(parts, axis=1)
+    joined = pd.concat(parts, axis=1)
+    if len(twice := joined.columns[joined.columns.duplicated()]):
+        raise RequestError(
+            f"two columns are called {twice[0]}: rename that of the dataset's table, or the "
+            "region that differs from another by a sign alone"
+        )
+    joined.attrs[REGIONS] = tuple(map(str, volumes.columns))
+    return joined
 
 
 def _atlas(atlas: str, cohort: CohortTable) -> str:
@@ -134,6 +171,7 @@ def _joined(
     # What the table says itself goes before what is known of the participant.
     new = [name for name in once if name in keys or name not in table]
     joined = table.merge(once[new], on=keys, how="left")
+    joined.attrs[REGIONS] = acquisitions.attrs[REGIONS]
     joined.index = pd.Index([f"{spec.rows} row {number + 1}" for number in range(len(joined))])
     return joined
 
@@ -155,11 +193,14 @@ def _kept(spec: ModelSpec, frame: pd.DataFrame) -> pd.DataFrame:
     """Return the rows that the condition allows."""
     if not spec.where:
         return frame
+    check_condition(spec.where)
     try:
         allowed = frame.eval(spec.where, engine="python")
     except Exception as error:
-        raise RequestError(f"where = {shown(spec.where)}: is no condition on the columns "
-                           f"({str(error).splitlines()[0]})") from error  # fmt: skip
+        said = str(error).partition("\n")[0] or type(error).__name__
+        raise RequestError(
+            f"where = {shown(spec.where)}: is no condition on the columns ({said})"
+        ) from error
     if not isinstance(allowed, pd.Series) or allowed.dtype != bool:
         raise RequestError(f"where = {shown(spec.where)}: is not true or false for every row")
     if not allowed.any():

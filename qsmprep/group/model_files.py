@@ -12,6 +12,7 @@ import tomllib
 from typing import Any
 
 from qsmprep.errors import RequestError, shown
+from qsmprep.group.region_values import column_name
 
 TABLES = ("data", "harmonise", "model")
 BASELINE, EACH_SESSION = "first", "session"
@@ -217,7 +218,9 @@ def _regions(where: str, value: object) -> tuple[str, ...]:
     names = [value] if isinstance(value, str) else value
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise RequestError(f'{where}for: give names of regions, ["putamen", "caudate"], or "all"')
-    if repeated := sorted({name for name in names if names.count(name) > 1}):
+    called = [column_name(name) for name in names]
+    if repeated := [name for name in names if called.count(column_name(name)) > 1]:
+        repeated = sorted(set(repeated))
         raise RequestError(f"{where}for: {', '.join(repeated)} stands there more than once")
     return tuple(names)
 
@@ -273,7 +276,19 @@ def _like(where: str, value: object, declared: Parameter) -> Any:
                  "tuple": "a list", "Mapping": "a table", "dict": "a table"}  # fmt: skip
         choice = " or ".join(dict.fromkeys(words[name] for name in wanted))
         raise RequestError(f"{where} = {shown(value)}: give {choice}")
-    return tuple(value) if isinstance(value, list) else value
+    if isinstance(value, list):
+        _check_items(where, value, hint)
+        return tuple(value)
+    return value
+
+
+def _check_items(where: str, values: list[object], hint: str) -> None:
+    """Refuse a list that holds something else than its parameter wants."""
+    for kind, types, word in (("str", str, "texts, in quotes"), ("float", int | float, "numbers")):
+        if f"Sequence[{kind}]" in hint and not all(
+            isinstance(value, types) and not isinstance(value, bool) for value in values
+        ):
+            raise RequestError(f"{where} = {shown(values)}: give a list of {word}")
 
 
 def _lines_of(path: Path, name: str) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 import shutil
 import sys
+import traceback
 from typing import TYPE_CHECKING, Any, Protocol
 import warnings
 
@@ -18,7 +19,9 @@ from qsmprep.group.covariates import read_rows
 from qsmprep.group.frames import frame_of, region_columns, regions_of
 from qsmprep.group.model_files import ModelSpec
 from qsmprep.group.model_outputs import write_model
+from qsmprep.group.model_words import Origin
 from qsmprep.reports.model_page import ModelPage
+from qsmprep.reports.plots import drawable
 from qsmprep.statistics.kinds import KINDS, VOXELWISE
 from qsmprep.statistics.results import Fitted
 
@@ -30,6 +33,10 @@ ALL_REGIONS = ("all",)
 
 class Harmonised(Protocol):
     """Values that were harmonised, as models take them."""
+
+    @property
+    def label(self) -> str:
+        """The method, as in names of files."""
 
     @property
     def method(self) -> str:
@@ -68,6 +75,7 @@ def run_models(
     out_dir: Path,
     harmonised: Harmonised | None = None,
     maps: Mapping[str, Path] | None = None,
+    protocols: Sequence[str] = (),
     nprocs: int = 1,
 ) -> list[Outcome]:
     """
@@ -85,6 +93,8 @@ def run_models(
         Harmonised values, where there are some.
     maps
         Susceptibility on the template by the names of acquisitions, for voxelwise models.
+    protocols
+        Digests of the protocols that made the maps.
     nprocs
         Cores that these may use.
     """
@@ -92,14 +102,22 @@ def run_models(
     for spec in specs:
         print(f"model {spec.name}: {spec.kind}", flush=True)
         folder = out_dir / "group/models" / spec.name
-        shutil.rmtree(folder, ignore_errors=True)  # what an earlier call found answers nothing
         fit = _function_of(spec, cohort, folder, maps or {}, nprocs)
-        outcome = _run_model(spec, cohort, folder, harmonised, fit)
+        origin = _origin(spec, cohort, protocols, harmonised)
+        outcome = _run_model(origin, folder, harmonised, fit)
         for region, reason in outcome.failures.items():
             whom = f"model {spec.name}" + (f", {region}" if region else "")
             print(f"{spec.source}: {whom}: {reason}", file=sys.stderr)
         outcomes.append(outcome)
     return outcomes
+
+
+def _clear(folder: Path) -> None:
+    """Remove what an earlier call found, which is no answer to this one."""
+    if folder.is_symlink() or folder.is_file():  # the user's, and where it leads as well
+        folder.unlink()
+    elif folder.exists():
+        shutil.rmtree(folder)
 
 
 def _function_of(
@@ -118,25 +136,34 @@ def _function_of(
     return fit
 
 
+def _origin(
+    spec: ModelSpec, cohort: CohortTable, protocols: Sequence[str], harmonised: Harmonised | None
+) -> Origin:
+    """Return what the numbers of a model come from."""
+    origin = Origin(spec, cohort, tuple(protocols))
+    # Maps are not harmonised.
+    if harmonised is None or spec.kind == VOXELWISE or spec.measure.harmonised is False:
+        return origin
+    return replace(origin, harmonisation=harmonised.label, harmonised=harmonised.method)
+
+
 def _run_model(
-    spec: ModelSpec,
-    cohort: CohortTable,
-    folder: Path,
-    harmonised: Harmonised | None,
-    fit: Callable[..., Fitted],
+    origin: Origin, folder: Path, harmonised: Harmonised | None, fit: Callable[..., Fitted]
 ) -> Outcome:
+    spec = origin.spec
+    _clear(folder)
     try:
         values = harmonised.values if harmonised else None
-        frame, notes = frame_of(spec, cohort, values, read_rows)
+        frame, notes = frame_of(spec, origin.cohort, values, read_rows)
         fits, failures = fit_regions(spec, frame, fit)
-    except QSMPrepError as error:
-        return Outcome(spec, {}, {"": str(error)})
-    if not fits:
-        return Outcome(spec, {}, failures)
-    of_tables = spec.kind != VOXELWISE  # maps are not harmonised
-    used = harmonised if of_tables and spec.measure.harmonised is not False else None
-    method = used.method if used else ""
-    page = write_model(folder, spec, fits, frame, cohort, notes, failures, method)
+        if not fits:
+            return Outcome(spec, {}, failures)
+        page = write_model(folder, origin, fits, frame, notes, failures)
+    except BaseException as error:
+        shutil.rmtree(folder, ignore_errors=True)  # half a folder would pass for an answer
+        if isinstance(error, QSMPrepError):
+            return Outcome(spec, {}, {"": str(error)})
+        raise
     return Outcome(spec, fits, failures, page)
 
 
@@ -185,9 +212,17 @@ def _fit(spec: ModelSpec, frame: pd.DataFrame, fit: Callable[..., Fitted]) -> Fi
         except (np.linalg.LinAlgError, ArithmeticError, ValueError) as error:
             said = " ".join(str(error).split()) or type(error).__name__
             raise RequestError(f"could not be fitted ({said}); look at its data") from error
+        except (TypeError, LookupError, AttributeError, NameError) as error:
+            # Our fault, yet no reason to lose the other models.
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            raise RequestError(
+                f"could not be fitted, by a fault of qsmprep ({type(error).__name__}: {error}; "
+                f"{Path(place.filename).name}, line {place.lineno}): please report it"
+            ) from error
     notes = dict.fromkeys(
         f"While fitting: {' '.join(str(warning.message).split())}"
         for warning in caught
         if not issubclass(warning.category, DeprecationWarning | FutureWarning)
     )
-    return replace(fitted, notes=(*fitted.notes, *notes))
+    drawings = {name: one for name, one in fitted.drawings.items() if drawable(one)}
+    return replace(fitted, notes=(*fitted.notes, *notes), drawings=drawings)

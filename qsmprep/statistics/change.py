@@ -10,7 +10,7 @@ from scipy import stats
 
 from qsmprep.errors import RequestError, shown
 from qsmprep.statistics.ancova import ancova
-from qsmprep.statistics.design import variables
+from qsmprep.statistics.design import need_columns, variables
 from qsmprep.statistics.linear import ols
 from qsmprep.statistics.results import Drawing, Fitted
 
@@ -157,12 +157,8 @@ def two_sessions(
         What happened on the way.
     """
     needed = [WHOM, value, time, *([session] if sessions else [])]
-    if absent := [name for name in needed if name not in data]:
-        known = ", ".join(map(str, data.columns))
-        raise RequestError(f"no column {absent[0]} in the data; there are {known}")
-    for name in (value, time):
-        if not pd.api.types.is_numeric_dtype(data[name]):
-            raise RequestError(f"column {name} is no column of numbers")
+    need_columns(data, needed)
+    need_columns(data, (value, time), numbers=True)
     if sessions and (len(sessions) != 2 or sessions[0] == sessions[1]):
         raise RequestError(f"sessions = {shown(list(sessions))}; name two")
     reasons = pd.Series("", index=data.index)
@@ -251,8 +247,9 @@ def _baseline_p(frame: pd.DataFrame, right: str, factor: str, levels, covariance
         frame, formula=f"baseline ~ {right}", factor=factor, levels=levels, covariance=covariance
     )
     tests = fitted.tables["anova"]
-    with_factor = tests[tests["term"].isin([factor, f"C({factor})"])]
-    return float(with_factor["p_value"].iloc[0])
+    own = [{factor} == set(variables(term)) for term in tests["term"][:-1]]
+    with_factor = tests["p_value"][:-1][own]
+    return float(with_factor.iloc[0]) if len(with_factor) else np.nan
 
 
 def _all_rows(data: pd.DataFrame, excluded: pd.DataFrame) -> pd.DataFrame:

@@ -10,7 +10,7 @@ import pandas as pd
 from scipy import stats
 
 from qsmprep.errors import RequestError, shown
-from qsmprep.statistics.design import design
+from qsmprep.statistics.design import design, need_columns
 from qsmprep.statistics.families import REFERENCES, correct
 from qsmprep.statistics.regression import quoted
 from qsmprep.statistics.results import ESTIMATES, Drawing, Fact, Fitted
@@ -99,15 +99,16 @@ def correlation(
     if estimates["flag"].any():
         drawings["pairs"] = _scatter(estimates, residuals, partial, method)
     facts: dict[str, Fact] = {"n": int(estimates["n"].max()), "converged": True}
+    used = np.logical_or.reduce([there for there, *_ in residuals.values()])
     if "participant_id" in data:
-        facts["participants"] = int(data["participant_id"].nunique())
+        facts["participants"] = int(data.loc[used, "participant_id"].nunique())
     return Fitted(
         estimates,
         facts | {"pairs": len(pairs), "flagged": int(estimates["flag"].sum())},
         _method(method, partial, correction, len(pairs), alpha),
         drawings=drawings,
         notes=_notes(estimates, data),
-        excluded=_unused(data, [there for there, *_ in residuals.values()]),
+        excluded=pd.DataFrame({"reason": "no pair of columns is complete"}, data.index[~used]),
     )
 
 
@@ -130,13 +131,9 @@ def _check(
     for name, share in (("alpha", alpha), ("confidence", confidence)):
         if not 0 < share < 1:
             raise RequestError(f"{name} = {shown(share)}; it lies between 0 and 1")
-    for name in (*x, *y, *partial):
-        if name not in data:
-            known = ", ".join(map(str, data.columns))
-            raise RequestError(f"no column {name} in the data; there are {known}")
+    need_columns(data, partial)
+    need_columns(data, (*x, *y), numbers=True)
     for name in (*x, *y):
-        if not pd.api.types.is_numeric_dtype(data[name]):
-            raise RequestError(f"column {name} is no column of numbers")
         if name in partial:
             raise RequestError(f"partial: {name} is correlated itself")
 
@@ -238,12 +235,6 @@ def _scatter(
         + (f"; {more} more are in the table." if more else "."),
         {"x": "first of the pair", "y": "second of the pair"},
     )
-
-
-def _unused(data: pd.DataFrame, used: list[np.ndarray]) -> pd.DataFrame:
-    """Return the rows that no pair could use."""
-    none = ~np.logical_or.reduce(used)
-    return pd.DataFrame({"reason": "no pair of columns is complete"}, index=data.index[none])
 
 
 def _notes(estimates: pd.DataFrame, data: pd.DataFrame) -> tuple[str, ...]:

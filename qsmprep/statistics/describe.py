@@ -11,6 +11,7 @@ from scipy import stats
 from statsmodels.stats.oneway import anova_oneway
 
 from qsmprep.errors import RequestError, shown
+from qsmprep.statistics.design import need_columns
 from qsmprep.statistics.regression import levels_of, with_levels
 from qsmprep.statistics.results import ESTIMATES, Drawing, Fitted
 
@@ -96,7 +97,7 @@ def describe(
             notes = (*notes, f"Left out, text with more than {MOST} values: {', '.join(free)}.")
     parts = {ALL: data}
     if group:
-        parts |= {str(level): data[data[group] == level] for level in levels_of(data[group])}
+        parts |= {_name(level): data[data[group] == level] for level in levels_of(data[group])}
     rows = [
         row | {"column": name, "group": label}
         for name in columns
@@ -136,10 +137,7 @@ def _columns(
     data: pd.DataFrame, columns: Sequence[str], group: str, named: Sequence[str]
 ) -> list[str]:
     """Return the columns to describe."""
-    for name in (*columns, *named, *([group] if group else [])):
-        if name not in data:
-            known = ", ".join(map(str, data.columns))
-            raise RequestError(f"no column {name} in the data; there are {known}")
+    need_columns(data, (*columns, *named, *([group] if group else [])))
     if columns:
         return list(dict.fromkeys(columns))
     return [str(name) for name in data if name not in (*IDENTITY, group)]
@@ -162,7 +160,7 @@ def _described(
         return
     for level in levels:
         count = int((known == level).sum())
-        yield base | {"level": str(level)} | _share(count, len(known), confidence)
+        yield base | {"level": _name(level)} | _share(count, len(known), confidence)
 
 
 def _number(x: pd.Series, skewed: bool, digits: int, confidence: float) -> dict[str, object]:
@@ -185,6 +183,11 @@ def _number(x: pd.Series, skewed: bool, digits: int, confidence: float) -> dict[
         "text": f"{rounded(median, digits)} {quartiles}" if skewed
         else f"{rounded(x.mean(), digits)} ± {spread}"
     }  # fmt: skip
+
+
+def _name(level: object) -> str:
+    """Return a level as a table writes it: numbers of files are read with a point."""
+    return f"{level:g}" if isinstance(level, float) else str(level)
 
 
 def _share(count: int, n: int, confidence: float) -> dict[str, object]:

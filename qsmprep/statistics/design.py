@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Iterable
-import re
+from difflib import get_close_matches
 
 from formulaic import Formula, ModelMatrix, SimpleFormula, model_matrix
 from formulaic.errors import FormulaicError
 from formulaic.parser.types import Factor, Term
-from formulaic.transforms import TRANSFORMS
 import numpy as np
 import pandas as pd
 
 from qsmprep.errors import RequestError, shown
+from qsmprep.statistics.formula_calls import names_in
+
+LARGEST = 1e100
+"""Larger numbers cannot be squared and summed; no table of people has them."""
+
+_MOST = 12  # columns that a sentence names
 
 
 def variables(formula: str) -> list[str]:
@@ -23,11 +27,11 @@ def variables(formula: str) -> list[str]:
     Raises
     ------
     RequestError
-        If it is no formula.
+        If it is no formula, or calls what is no function of formulas.
     """
     try:
         parts = [Formula(part) for part in formula.split("~") if part.strip()]
-    except FormulaicError as error:
+    except (FormulaicError, SyntaxError, ValueError, TypeError) as error:
         raise RequestError(f"formula {shown(formula)}: {_first_line(error)}") from error
     names: set[str] = set()
     for part in parts:
@@ -39,16 +43,48 @@ def variables(formula: str) -> list[str]:
 
 def _inside_transforms(term: Term) -> set[str]:
     """Return the columns inside ``center(...)`` and its kind, which formulaic 1.2 forgets."""
-    names: set[str] = set()
-    for factor in term.factors:
-        if factor.eval_method == Factor.EvalMethod.PYTHON:
-            try:
-                tree = ast.parse(re.sub(r"`[^`]*`", "0", factor.expr), mode="eval")
-            except SyntaxError:  # evaluating it says what is wrong
-                continue
-            found = (node.id for node in ast.walk(tree) if isinstance(node, ast.Name))
-            names |= {*found, *re.findall(r"`([^`]*)`", factor.expr)}
-    return names - set(TRANSFORMS)
+    return set().union(
+        *(names_in(factor.expr) for factor in term.factors
+          if factor.eval_method == Factor.EvalMethod.PYTHON)
+    )  # fmt: skip
+
+
+def need_columns(data: pd.DataFrame, columns: Iterable[str], *, numbers: bool = False) -> None:
+    """
+    Refuse a table without a column, and name the nearest it has.
+
+    Parameters
+    ----------
+    data
+        The table.
+    columns
+        What it must have.
+    numbers
+        Whether these must hold numbers.
+
+    Raises
+    ------
+    RequestError
+        If one is missing, or holds no numbers, or some too large to compute with.
+    """
+    for name in columns:
+        if name not in data:
+            known = list(map(str, data.columns))
+            more = f" and {len(known) - _MOST} more" if len(known) > _MOST else ""
+            near = get_close_matches(str(name), known, 1)
+            meant = f"did you mean {near[0]}?" if near else (
+                f"there are {', '.join(known[:_MOST])}{more}")  # fmt: skip
+            raise RequestError(f"no column {name} in the data; {meant}")
+        is_number = pd.api.types.is_numeric_dtype(data[name])
+        if numbers and not is_number:
+            raise RequestError(f"column {name} is no column of numbers")
+        if is_number:
+            values = data[name].to_numpy(float, na_value=np.nan)
+            if (large := np.isfinite(values) & (np.abs(values) > LARGEST)).any():
+                raise RequestError(
+                    f"{name} is {values[large][0]:g} in row {data.index[large][0]}, too large to "
+                    "compute with; correct it, or leave the row out by where"
+                )
 
 
 def complete(data: pd.DataFrame, columns: Iterable[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -68,9 +104,7 @@ def complete(data: pd.DataFrame, columns: Iterable[str]) -> tuple[pd.DataFrame, 
         If a column is missing, or no row is left.
     """
     columns = list(dict.fromkeys(columns))
-    if absent := [name for name in columns if name not in data]:
-        known = ", ".join(map(str, data.columns))
-        raise RequestError(f"no column {absent[0]} in the data; there are {known}")
+    need_columns(data, columns)
     gaps = data[columns].isna() | data[columns].isin([np.inf, -np.inf])
     without = gaps.any(axis=1)
     reasons = [f"no {', no '.join(gaps.columns[row])}" for row in gaps[without].to_numpy()]
@@ -95,21 +129,52 @@ def design(formula: str, data: pd.DataFrame) -> ModelMatrix:
     RequestError
         If it is no formula, or asks for what the data cannot give.
     """
+    right = formula.partition("~")[2] or formula
+    _refuse_single_levels(right, data)
     try:
         # Without a context it would take our own variables for those of the formula.
-        right = formula.partition("~")[2] or formula
         matrix = model_matrix(right, data, na_action="raise", context={})
     except (FormulaicError, ValueError, TypeError, KeyError, NameError) as error:
         raise RequestError(f"formula {shown(formula)}: {_first_line(error)}") from error
     if not matrix.shape[1]:
         raise RequestError(f"formula {shown(formula)}: has no term")
-    rank = np.linalg.matrix_rank(matrix.to_numpy(float))
-    if rank < matrix.shape[1]:
-        raise RequestError(
-            f"formula {shown(formula)}: its {matrix.shape[1]} columns say only {rank} things; one "
-            f"repeats others ({', '.join(map(str, matrix.columns))})"
-        )
+    _refuse_useless(formula, matrix)
     return matrix
+
+
+def _refuse_single_levels(right: str, data: pd.DataFrame) -> None:
+    """Refuse text that is the same everywhere, of which a design would say nothing."""
+    for name in variables(right):
+        if not pd.api.types.is_numeric_dtype(data[name]) and data[name].nunique() == 1:
+            raise RequestError(
+                f"{name} is {shown(data[name].iloc[0])} in all {len(data)} complete rows; leave "
+                "it out of the formula"
+            )
+
+
+def _refuse_useless(formula: str, matrix: ModelMatrix) -> None:
+    """Refuse a design with values that are no numbers, or columns that repeat others."""
+    values = matrix.to_numpy(float)
+    if not np.isfinite(values).all():
+        row, column = np.argwhere(~np.isfinite(values))[0]
+        raise RequestError(
+            f"formula {shown(formula)}: {matrix.columns[column]} is no number in row "
+            f"{matrix.index[row]}"
+        )
+    rank = np.linalg.matrix_rank(values)
+    if rank == values.shape[1]:
+        return
+    sizes = np.linalg.norm(values, axis=0)
+    if sizes.all() and np.linalg.matrix_rank(values / sizes) == values.shape[1]:
+        least, most = (matrix.columns[which(sizes)] for which in (np.argmin, np.argmax))
+        raise RequestError(
+            f"formula {shown(formula)}: {most} is too large beside {least} to compute with; "
+            f"write scale() around what is in extreme units"
+        )
+    raise RequestError(
+        f"formula {shown(formula)}: its {values.shape[1]} columns say only {rank} things; one "
+        f"repeats others ({', '.join(map(str, matrix.columns))})"
+    )
 
 
 def _first_line(error: Exception) -> str:

@@ -29,7 +29,7 @@ def growth(
     outcome: str,
     time: str = "years",
     group: str = "",
-    levels: Sequence[str] = (),
+    levels: Sequence = (),
     bins: int | Sequence[float] = 0,
     spacing: str = "equal",
     order: int | str = "auto",

@@ -8,14 +8,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
-from statsmodels.stats.multitest import multipletests
 
 from qsmprep.errors import RequestError, shown
 from qsmprep.statistics.contrasts import joint_test
 from qsmprep.statistics.design import complete, variables
+from qsmprep.statistics.families import correct
 from qsmprep.statistics.mixed_tables import Mixed, Wishes, fit_formula, limits
 from qsmprep.statistics.polynomials import Polynomials, bin_times, degree_name, orthonormal
 from qsmprep.statistics.predictions import typical
+from qsmprep.statistics.regression import levels_of
 from qsmprep.statistics.results import Drawing, Fact
 
 HIGHEST = 5
@@ -146,8 +147,8 @@ def rows_of(
         raise RequestError(f"log: {axis.outcome} is not above 0 in every row")
     if not axis.group:
         return used, excluded
-    groups = used[axis.group].astype(str)
-    chosen = [str(level) for level in levels] or sorted(groups.unique())
+    groups = used[axis.group].map(_label)
+    chosen = [_label(level) for level in levels] or list(map(_label, levels_of(used[axis.group])))
     if absent := [level for level in chosen if level not in set(groups)]:
         raise RequestError(f"levels: no row has {axis.group} = {shown(absent[0])}")
     if len(set(chosen)) < 2:
@@ -156,6 +157,11 @@ def rows_of(
     reason = pd.DataFrame({"reason": axis.group + " " + groups[~inside]})
     used = used[inside].assign(**{axis.group: pd.Categorical(groups[inside], chosen)})
     return used, pd.concat([excluded, reason])
+
+
+def _label(level: object) -> str:
+    """Return the name of a group; 1.0, as tables are read, is the 1 that its owner wrote."""
+    return f"{level:g}" if isinstance(level, float) else str(level)
 
 
 def fit_curves(rows: pd.DataFrame, axis: Axis, order: int | str, wishes: Wishes) -> Curve:
@@ -255,7 +261,7 @@ def differences(
     """Return how groups differ at some times, with p corrected for all of them (Holm, 1979)."""
     table = _table(curve, *gaps, draws)
     at = list(table.columns).index("p_value") + 1
-    table.insert(at, "p_holm", multipletests(table["p_value"], method="holm")[1])
+    table.insert(at, "p_holm", correct(table["p_value"], "holm"))
     return table
 
 

@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 from scipy.stats import norm
-from statsmodels.stats.multitest import multipletests
 
 from qsmprep.errors import RequestError, shown
 from qsmprep.statistics.design import complete
+from qsmprep.statistics.families import correct
 from qsmprep.statistics.histories import columns, histories
 from qsmprep.statistics.km_tables import (
     at_risk_table,
@@ -244,7 +244,7 @@ def _logrank_table(tests: dict[str, LogRank]) -> pd.DataFrame:
     table["p_holm"] = table["p_value"]
     if len(table) > 1:
         table.loc[0, "p_holm"] = np.nan
-        table.loc[1:, "p_holm"] = multipletests(table["p_value"][1:], method="holm")[1]
+        table.loc[1:, "p_holm"] = correct(table["p_value"][1:], "holm")
     return table
 
 

@@ -42,7 +42,13 @@ class LogRank:
 
     @property
     def p_value(self) -> float:
-        """Probability of a larger chi squared if hazards are equal."""
+        """
+        Probability of a larger chi squared if hazards are equal.
+
+        Missing where no event fell while both groups were at risk.
+        """
+        if np.trace(self.covariance) < 1e-9:
+            return float("nan")
         return float(chi2.sf(self.statistic, self.df))
 
 

@@ -60,6 +60,8 @@ class Wishes:
             raise RequestError(f"df = {shown(self.df)}: choose {' or '.join(DF)}")
         if not 0 < self.confidence < 1:
             raise RequestError(f"confidence = {self.confidence}: give a number between 0 and 1")
+        if self.seed < 0:
+            raise RequestError(f"seed = {self.seed}: give 0 or more")
         if self.bootstrap < 0:
             raise RequestError(f"bootstrap = {self.bootstrap}: give a number of draws, or 0")
 
@@ -128,6 +130,7 @@ def fit_formula(data: pd.DataFrame, formula: str, random: str, wishes: Wishes) -
     units = pd.factorize(used[wishes.unit])[0] if wishes.unit else None
     _check_levels(wishes, subjects, units)
     x, z = design(formula, used), design(random, used)
+    _check_between(formula, x, subjects)
     notes = []
     kept = [effect for effect in range(z.shape[1])
             if effect == 0 or (effect + 1) * (subjects.max() + 1) < len(used)]  # fmt: skip
@@ -183,6 +186,21 @@ def _check_levels(wishes: Wishes, subjects: np.ndarray, units: np.ndarray | None
         what = f"every {wishes.unit} has one row" if count == rows else (
             f"every {wishes.subject} has one {wishes.unit}")  # fmt: skip
         raise RequestError(f"{what}: its variance cannot be told apart; leave out unit")
+
+
+def _check_between(formula: str, x: ModelMatrix, subjects: np.ndarray) -> None:
+    """Refuse as many coefficients of people as there are people: nothing is left between them."""
+    values = x.to_numpy(float)
+    people = subjects.max() + 1
+    means = np.zeros((people, values.shape[1]))
+    np.add.at(means, subjects, values)
+    means /= np.bincount(subjects)[:, None]
+    fixed = (np.abs(values - means[subjects]) <= 1e-9 * np.abs(values).max(axis=0)).all(axis=0)
+    if fixed.sum() >= people:
+        raise RequestError(
+            f"{people} participants are too few for the {fixed.sum()} coefficients of formula "
+            f"{shown(formula)} that do not vary within them"
+        )
 
 
 def _fit_notes(fit: Fit) -> list[str]:

@@ -70,7 +70,7 @@ def prediction_rows(
         raise RequestError(f"time: {axis} is not a number in every row")
     fixed = {name: at.get(name, typical(data, name, subject)) for name in names}
     for name, value in at.items():
-        if not is_numeric_dtype(data[name]) and value not in set(data[name]):
+        if not is_numeric_dtype(data[name]) and value not in list(data[name].unique()):
             raise RequestError(f"at: no row has {name} = {shown(value)}")
         if is_numeric_dtype(data[name]) and not isinstance(value, int | float):
             raise RequestError(f"at: {name} is a number, not {shown(value)}")

@@ -134,7 +134,6 @@ def fit(
     needed = [*variables(formula), *also, *([cluster] if cluster else [])]
     used, gaps = complete(data, needed)
     used = with_used_categories(used)
-    refuse_single_levels(formula, used)
     x = design(formula, used)
     y = outcome_of(formula, used)
     if len(x) <= x.shape[1]:
@@ -225,16 +224,6 @@ def with_used_categories(data: pd.DataFrame) -> pd.DataFrame:
             for name, values in categorical.items()
         }
     )
-
-
-def refuse_single_levels(formula: str, data: pd.DataFrame) -> None:
-    """Refuse text that is the same everywhere, of which a design would say nothing."""
-    for name in variables(formula.partition("~")[2]):
-        if not pd.api.types.is_numeric_dtype(data[name]) and data[name].nunique() == 1:
-            raise RequestError(
-                f"{name} is {shown(data[name].iloc[0])} in all {len(data)} complete rows; leave "
-                "it out of the formula"
-            )
 
 
 def levels_of(values: pd.Series) -> list:

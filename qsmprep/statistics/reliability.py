@@ -11,6 +11,7 @@ from scipy import stats
 
 from qsmprep.errors import RequestError, shown
 from qsmprep.statistics.change import named_few
+from qsmprep.statistics.design import need_columns
 from qsmprep.statistics.regression import estimates_table, levels_of
 from qsmprep.statistics.results import ESTIMATES, Drawing, Fitted
 
@@ -107,13 +108,9 @@ def _crossed(
     data: pd.DataFrame, value: str, session: str, sessions: Sequence
 ) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
     """Return participants by sessions without a gap, the rows left out, and notes."""
-    for name in (WHOM, session, value):
-        if name not in data:
-            known = ", ".join(map(str, data.columns))
-            raise RequestError(f"no column {name} in the data; there are {known}")
-    if not pd.api.types.is_numeric_dtype(data[value]):
-        raise RequestError(f"column {value} is no column of numbers")
-    order = list(sessions) or levels_of(data[session])
+    need_columns(data, (WHOM, session))
+    need_columns(data, (value,), numbers=True)
+    order = [_as_told(data[session], name) for name in sessions] or levels_of(data[session])
     if absent := [name for name in order if not (data[session] == name).any()]:
         raise RequestError(f"sessions: no {session} is {shown(absent[0])}")
     if len(set(map(str, order))) < len(order):
@@ -141,6 +138,11 @@ def _crossed(
     left = data[~data[WHOM].isin(wide.index) | ~data.index.isin(used.index)]
     return wide, pd.DataFrame({"reason": "participant lacks a session, or value or session is not "
                                "used"}, index=left.index), notes  # fmt: skip
+
+
+def _as_told(column: pd.Series, name: object) -> object:
+    """Return the name of a session as the column has it; ``ses-`` may be left out."""
+    return f"ses-{name}" if (column == f"ses-{name}").any() else name
 
 
 def mean_squares(table: np.ndarray) -> dict[str, float]:
