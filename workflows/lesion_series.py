@@ -85,9 +85,7 @@ def connect_lesion_series(
         ])  # fmt: skip
 
 
-def _draw(
-    workflow: pe.Workflow, study: Study, series: Series, mark: str, chi: pe.Node
-) -> None:
+def _draw(workflow: pe.Workflow, study: Study, series: Series, mark: str, chi: pe.Node) -> None:
     """Add the sheet of all lesions through time."""
     sessions = [f"ses-{one.session}" for one in series.acquisitions]
     draw = pe.Node(DrawLesions(sessions=sessions), name=f"draw_lesions_{mark}")
