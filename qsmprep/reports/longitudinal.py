@@ -126,6 +126,7 @@ def _series(
     if len(tables) > 1:
         figure = draw(trajectories(tables, years, reference))
         plot = save_figure(figure, where / f"{start}_desc-change_figure.svg")
+    lesions = where / f"{found['stem']}_space-baseline_desc-lesions_figure.png"
     images = {
         session: _session_images(folders[session] / f"{stem}_space-{SPACE}_")
         for session, stem in stems.items()
@@ -138,6 +139,7 @@ def _series(
         "reference": reference,
         "years": years,
         "plot": _picture(plot) if plot else None,
+        "lesions": _picture(lesions) if lesions.is_file() else None,
         "voxels": int(images[sessions[0]]["mask"].values.sum()) if images[sessions[0]] else None,
         "pairs": [
             _pair(change, pair, reference, images, where / f"{stems[pair[1]]}_space-{SPACE}")
