@@ -184,6 +184,11 @@ def _table(spec: ModelSpec, cohort: CohortTable, read: Callable) -> pd.DataFrame
         known = ["participants", "acquisitions", *cohort.phenotype]
         raise RequestError(f"rows = {shown(spec.rows)}: there is no such table; there are "
                            f"{', '.join(known)}, or a FILE.tsv")  # fmt: skip
+    if not path.is_file():
+        raise RequestError(
+            f"rows = {shown(spec.rows)}: there is no such file in {path.parent}; put it beside "
+            f"{spec.source.name}"
+        )
     table = read(path)
     table.index = pd.Index([f"{Path(spec.rows).stem} row {n + 1}" for n in range(len(table))])
     return table
@@ -197,8 +202,10 @@ def _kept(spec: ModelSpec, frame: pd.DataFrame) -> pd.DataFrame:
     try:
         allowed = frame.eval(spec.where, engine="python")
     except Exception as error:
-        raise RequestError(f"where = {shown(spec.where)}: is no condition on the columns "
-                           f"({str(error).partition(chr(10))[0] or type(error).__name__})") from error  # fmt: skip
+        fact = str(error).partition("\n")[0] or type(error).__name__
+        raise RequestError(
+            f"where = {shown(spec.where)}: is no condition on the columns ({fact})"
+        ) from error
     if not isinstance(allowed, pd.Series) or allowed.dtype != bool:
         raise RequestError(f"where = {shown(spec.where)}: is not true or false for every row")
     if not allowed.any():

@@ -90,10 +90,13 @@ def run_models(
     nprocs
         Cores that these may use.
     """
+    root = out_dir / "group/models"
+    if root.exists() and not root.is_dir():
+        raise RequestError(f"{root}: is no folder; remove or rename it")
     outcomes = []
     for spec in specs:
         print(f"model {spec.name}: {spec.kind}", flush=True)
-        folder = out_dir / "group/models" / spec.name
+        folder = root / spec.name
         fit = _function_of(spec, cohort, folder, maps or {}, nprocs)
         outcome = _run_model(spec, cohort, folder, harmonised, fit)
         for region, reason in outcome.failures.items():

@@ -15,7 +15,16 @@ from qsmprep.statistics.design import variables
 from qsmprep.statistics.families import REFERENCES
 from qsmprep.statistics.linear import SOFTWARE, repeats, standard_errors
 from qsmprep.statistics.means import adjusted_means, differences, mean_rows
-from qsmprep.statistics.regression import Regression, coefficients, facts, fit, levels_of, quoted
+from qsmprep.statistics.regression import (
+    NO_INTERCEPT,
+    Regression,
+    coefficients,
+    facts,
+    fit,
+    level_name,
+    levels_of,
+    quoted,
+)
 from qsmprep.statistics.results import Drawing, Fitted
 
 
@@ -106,6 +115,11 @@ def ancova(
         )
         for name, text in formulas.items()
     }  # fmt: skip
+    if NO_INTERCEPT in fits[""].notes:
+        raise RequestError(
+            f"formula {shown(formula)} has no intercept, which adjusted means need; leave out "
+            "0 + or - 1"
+        )
     levels_left = levels_of(fits[""].data[factor])
     if len(levels_left) < 2:
         raise RequestError(f"{factor} is {levels_left} in all complete rows; nothing to compare")
@@ -194,7 +208,7 @@ def _method(formula: str, extra: str, anova: int, adjust: str, weights: str, err
 
 def means_drawing(fitted: Regression, means: pd.DataFrame, factor: str) -> Drawing:
     """Return adjusted means with observations as they would be with covariates held equal."""
-    groups = fitted.data[factor].astype(str).to_numpy()
+    groups = np.array([level_name(level) for level in fitted.data[factor]])
     at = dict(zip(means["group"], means["estimate"], strict=True))
     points = pd.DataFrame(
         {

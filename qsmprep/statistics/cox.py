@@ -17,7 +17,7 @@ from scipy.stats import chi2, norm
 from qsmprep.errors import RequestError, shown
 from qsmprep.statistics import firth as penalised
 from qsmprep.statistics.cox_prediction import predicted_survival
-from qsmprep.statistics.design import complete, design, variables
+from qsmprep.statistics.design import complete, counted, design, variables
 from qsmprep.statistics.histories import columns, histories, strata_names
 from qsmprep.statistics.partial_likelihood import (
     Histories,
@@ -139,7 +139,11 @@ def cox(
         _method(formula, time, event, entry, strata, cluster, firth),
         tables,
         drawings,
-        (*_notes(numbers, facts, cluster, firth), *_ph_notes(tables.get("ph_test"))),
+        (
+            *counted(formula, used),
+            *_notes(numbers, facts, cluster, firth),
+            *_ph_notes(tables.get("ph_test")),
+        ),
         excluded,
     )
 

@@ -82,6 +82,8 @@ def describe(
     columns = _columns(data, columns, group, (*categories, *skewed))
     if not 0 < confidence < 1:
         raise RequestError(f"confidence = {shown(confidence)}; it lies between 0 and 1")
+    if not 0 <= digits <= 10:
+        raise RequestError(f"digits = {digits}; it lies between 0 and 10")
     data, excluded, notes = with_levels(data, {group: levels} if group and levels else {})
     if group:
         gaps = data[group].isna()
@@ -158,6 +160,8 @@ def _described(
     if not counted(values, asked):
         yield base | {"level": ""} | _number(known.astype(float), skewed, digits, confidence)
         return
+    if not levels:
+        yield base | {"level": "", "text": "n/a"}
     for level in levels:
         count = int((known == level).sum())
         yield base | {"level": str(level)} | _share(count, len(known), confidence)
@@ -204,6 +208,8 @@ def rounded(value: float, digits: int) -> str:
     """Return a number as text, halves away from zero as papers round."""
     if not np.isfinite(value):
         return "n/a"
+    if abs(value) >= 1e15:
+        return f"{value:.3g}"
     # Twelve digits first, so that 10.625 stays a half whatever binary makes of it.
     exact = Decimal(f"{value:.12g}")
     text = str(exact.quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP))

@@ -16,10 +16,15 @@ from scipy import stats
 import statsmodels.api as sm
 
 from qsmprep.errors import RequestError, shown
-from qsmprep.statistics.design import complete, design, variables
+from qsmprep.statistics.design import complete, counted, design, variables
 from qsmprep.statistics.results import Fact
 
 COVARIANCES = ("nonrobust", "HC3")
+
+NO_INTERCEPT = (
+    "The formula has no intercept: tests of categories ask whether their means are 0, not whether "
+    "they differ, and R² may compare with 0 instead of with the mean."
+)
 
 EXACT = 1e-20
 """Residual by total sum of squares below which nothing but rounding is left."""
@@ -136,6 +141,9 @@ def fit(
     used = with_used_categories(used)
     x = design(formula, used)
     y = outcome_of(formula, used)
+    notes = (*notes, *counted(formula, used))
+    if "Intercept" not in x.columns:
+        notes = (*notes, NO_INTERCEPT)
     if len(x) <= x.shape[1]:
         raise RequestError(
             f"{len(x)} complete rows are too few for the {x.shape[1]} coefficients of formula "
@@ -224,6 +232,11 @@ def with_used_categories(data: pd.DataFrame) -> pd.DataFrame:
             for name, values in categorical.items()
         }
     )
+
+
+def level_name(level: object) -> str:
+    """Return what a level is called: 1.0, as tables are read, is the 1 that its owner wrote."""
+    return f"{level:g}" if isinstance(level, float) else str(level)
 
 
 def levels_of(values: pd.Series) -> list:
