@@ -13,7 +13,7 @@ from qsmprep.statistics.assumptions import METHOD as CHECKS
 from qsmprep.statistics.assumptions import checks, diagnostics, influence
 from qsmprep.statistics.design import variables
 from qsmprep.statistics.families import REFERENCES
-from qsmprep.statistics.linear import SOFTWARE, repeats, standard_errors
+from qsmprep.statistics.linear import REMEDY, SOFTWARE, standard_errors
 from qsmprep.statistics.means import adjusted_means, differences, mean_rows
 from qsmprep.statistics.regression import (
     NO_INTERCEPT,
@@ -26,6 +26,7 @@ from qsmprep.statistics.regression import (
     quoted,
 )
 from qsmprep.statistics.results import Drawing, Fitted
+from qsmprep.statistics.rows import repeats
 
 
 def ancova(
@@ -169,7 +170,7 @@ def _joined(
 ) -> Fitted:  # fmt: skip
     """Return results of one model, or of two side by side."""
     first, base = fits[""], parts[""]
-    notes = [*first.notes, *repeats(first, cluster)]
+    notes = [*first.notes, *([] if cluster else repeats(first.data, REMEDY))]
     tables = dict(base.tables)
     estimates, drawings, numbers = base.estimates, dict(base.drawings), dict(base.facts)
     numbers |= {f"n_{level}": int((first.data[factor] == level).sum())

@@ -14,8 +14,8 @@ from qsmprep.statistics.design import need_columns, variables
 from qsmprep.statistics.linear import ols
 from qsmprep.statistics.regression import level_name
 from qsmprep.statistics.results import Drawing, Fitted
+from qsmprep.statistics.rows import WHOM
 
-WHOM = "participant_id"
 OUTCOMES = ("annual", "absolute")
 
 PARADOX = (

@@ -29,6 +29,7 @@ from qsmprep.statistics.partial_likelihood import (
 )
 from qsmprep.statistics.proportional import ph_test, residual_plot
 from qsmprep.statistics.results import ESTIMATES, Drawing, Fact, Fitted
+from qsmprep.statistics.rows import check_share, counts, repeats
 
 Array = np.ndarray
 
@@ -141,7 +142,8 @@ def cox(
         drawings,
         (
             *counted(formula, used),
-            *_notes(numbers, facts, cluster, firth),
+            *_notes(numbers, facts, firth),
+            *([] if cluster else repeats(used, 'cluster = "participant_id" allows for it')),
             *_ph_notes(tables.get("ph_test")),
         ),
         excluded,
@@ -157,8 +159,7 @@ def _check_keys(formula: str, ties: str, confidence: float, cluster: str) -> Non
         )
     if ties != "efron":
         raise RequestError(f'ties = {shown(ties)}: only "efron", the most exact in use, is there')
-    if not 0 < confidence < 1:
-        raise RequestError(f"confidence = {confidence}: it must lie between 0 and 1, as 0.95 does")
+    check_share("confidence", confidence)
     if cluster:
         raise RequestError("firth and cluster exclude each other: robust errors need the maximum")
 
@@ -302,10 +303,7 @@ def _facts(used: pd.DataFrame, past: Histories, x: Array, numbers: _Numbers) -> 
     """Return numbers about the fit."""
     events, terms = int(past.event.sum()), x.shape[1]
     gain = 2 * (numbers.log_likelihood - numbers.null)
-    facts: dict[str, Fact] = {"n": len(used)}
-    if "participant_id" in used:
-        facts["participants"] = int(used["participant_id"].nunique())
-    return facts | {
+    return counts(used) | {
         "events": events,
         "events_per_variable": round(events / terms, 2),
         "strata": int(np.unique(past.stratum).size),
@@ -318,7 +316,7 @@ def _facts(used: pd.DataFrame, past: Histories, x: Array, numbers: _Numbers) -> 
     }
 
 
-def _notes(numbers: _Numbers, facts: dict[str, Fact], cluster: str, firth: bool) -> list[str]:
+def _notes(numbers: _Numbers, facts: dict[str, Fact], firth: bool) -> list[str]:
     """Return what a reader must know."""
     notes = []
     if numbers.unbounded:
@@ -334,11 +332,6 @@ def _notes(numbers: _Numbers, facts: dict[str, Fact], cluster: str, firth: bool)
             f"There are {facts['events']} events for {facts['likelihood_ratio_df']} coefficients, "
             f"{per_variable} each, fewer than {_FEW_EVENTS}: hazard ratios are biased away from 1 "
             f"and intervals too narrow{advice}."
-        )
-    if "participants" in facts and facts["participants"] != facts["n"] and not cluster:
-        notes.append(
-            f"{facts['n']} rows are of {facts['participants']} participants, yet are taken to be "
-            'independent; cluster = "participant_id" allows for it.'
         )
     return notes
 

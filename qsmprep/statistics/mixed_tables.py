@@ -17,6 +17,7 @@ from qsmprep.statistics.likelihood import products
 from qsmprep.statistics.mixed_fit import Fit, bootstrap, fit_mixed
 from qsmprep.statistics.regression import outcome_of
 from qsmprep.statistics.results import Drawing, Fact
+from qsmprep.statistics.rows import check_share
 
 DF = ("satterthwaite", "normal")
 REFERENCES = (
@@ -57,8 +58,7 @@ class Wishes:
     def __post_init__(self):
         if self.df not in DF:
             raise RequestError(f"df = {shown(self.df)}: choose {' or '.join(DF)}")
-        if not 0 < self.confidence < 1:
-            raise RequestError(f"confidence = {self.confidence}: give a number between 0 and 1")
+        check_share("confidence", self.confidence)
         if self.seed < 0:
             raise RequestError(f"seed = {self.seed}: give 0 or more")
         if self.bootstrap < 0:

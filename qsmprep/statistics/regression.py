@@ -18,6 +18,7 @@ import statsmodels.api as sm
 from qsmprep.errors import RequestError, shown
 from qsmprep.statistics.design import complete, counted, design, variables
 from qsmprep.statistics.results import Fact
+from qsmprep.statistics.rows import check_share, counts
 
 COVARIANCES = ("nonrobust", "HC3")
 
@@ -309,8 +310,7 @@ def estimates_table(
     terms: Sequence[str], estimate: np.ndarray, error: np.ndarray, df: float, confidence: float
 ) -> pd.DataFrame:
     """Return a table with the columns `ESTIMATES` from estimates and standard errors, by t."""
-    if not 0 < confidence < 1:
-        raise RequestError(f"confidence = {shown(confidence)}; it lies between 0 and 1")
+    check_share("confidence", confidence)
     with np.errstate(divide="ignore", invalid="ignore"):
         t = estimate / error
     margin = stats.t.ppf((1 + confidence) / 2, df) * error
@@ -331,10 +331,7 @@ def estimates_table(
 def facts(fitted: Regression) -> dict[str, Fact]:
     """Return the numbers of a fit that every linear model tells."""
     result = fitted.result
-    numbers: dict[str, Fact] = {"n": len(fitted.data)}
-    if "participant_id" in fitted.data:
-        numbers["participants"] = int(fitted.data["participant_id"].nunique())
-    return numbers | {
+    return counts(fitted.data) | {
         "converged": True,
         "df_residual": float(result.df_resid),
         "residual_sd": fitted.sigma,

@@ -12,6 +12,7 @@ from qsmprep.errors import RequestError, shown
 from qsmprep.statistics.design import complete, need_columns
 from qsmprep.statistics.regression import levels_of
 from qsmprep.statistics.results import ESTIMATES, Drawing, Fitted
+from qsmprep.statistics.rows import check_share, repeats
 
 
 def roc(
@@ -54,8 +55,7 @@ def roc(
     ----------
     DeLong et al. 1988, doi:10.2307/2531595.
     """
-    if not 0 < confidence < 1:
-        raise RequestError(f"confidence = {shown(confidence)}; it lies between 0 and 1")
+    check_share("confidence", confidence)
     need_columns(data, (value,), numbers=True)
     used, excluded = complete(data, [value, group])
     order = list(levels) or levels_of(used[group])
@@ -79,8 +79,7 @@ def roc(
     notes = [] if auc >= 0.5 else [
         f"The area is below 0.5: lower {value} speaks for {order[1]}; turn levels round."
     ]  # fmt: skip
-    if "participant_id" in used and used["participant_id"].duplicated().any():
-        notes.append("Participants have several rows, which are taken for independent.")
+    notes += repeats(used[used[group].isin(order)])
     if error == 0:
         notes.append("The groups do not overlap, so the area has no standard error.")
     return Fitted(
