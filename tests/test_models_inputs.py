@@ -359,6 +359,30 @@ def test_what_an_interrupted_model_leaves_is_no_answer(study, tmp_path, monkeypa
     assert not (out / "group/models/c").exists()
 
 
+def test_the_data_of_a_model_have_the_values_of_all_its_regions(study, tmp_path):
+    bids, out = study
+    path = tmp_path / "models.toml"
+    path.write_text(
+        '[model.one]\nkind = "describe"\ncolumns = ["chi"]\nfor = ["red-nucleus"]\n'
+        '[model.every]\nkind = "describe"\ncolumns = ["chi"]\nfor = "all"\n', "utf-8"
+    )  # fmt: skip
+    assert run_group(out, bids_dir=bids, models=[path]) == 0
+    for name, regions in (("one", 1), ("every", 3)):
+        data = pd.read_csv(out / f"group/models/{name}/data.tsv", sep="\t")
+        assert data["chi_red_nucleus"].tolist() == [40.0] * N
+        assert sum(column.startswith("chi_") for column in data) == regions
+
+
+def test_the_time_of_a_row_is_not_that_of_the_image(cohort, tmp_path):
+    table = people()[["participant_id"]].assign(score=1.0)
+    table.to_csv(tmp_path / "visits.tsv", sep="\t", index=False)
+    keys = 'kind = "ols"\nrows = "visits.tsv"\nformula = "score ~ years"'
+    _, failures, _ = ask(cohort, tmp_path, keys)
+    assert "no column years in the data" in failures[""]
+    _, failures, _ = ask(cohort, tmp_path, keys.replace("years", "age"))
+    assert failures[""] == "score is 1 in all 24 complete rows"
+
+
 def test_a_folder_that_leads_elsewhere_keeps_what_is_there(study, tmp_path):
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()

@@ -16,7 +16,7 @@ import pandas as pd
 
 from qsmprep.errors import QSMPrepError, RequestError
 from qsmprep.group.covariates import read_rows
-from qsmprep.group.frames import frame_of, region_columns, regions_of
+from qsmprep.group.frames import ALL_REGIONS, frame_of, region_columns, regions_of
 from qsmprep.group.model_files import ModelSpec
 from qsmprep.group.model_outputs import write_model
 from qsmprep.reports.model_page import ModelPage
@@ -26,8 +26,6 @@ from qsmprep.statistics.results import Fitted
 
 if TYPE_CHECKING:
     from qsmprep.group.cohort_table import CohortTable
-
-ALL_REGIONS = ("all",)
 
 
 class Harmonised(Protocol):
