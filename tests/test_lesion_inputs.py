@@ -1,15 +1,24 @@
 """Lesions that somebody else has marked: which are taken, and what is wrong with the others."""
 
+from collections import Counter
+
 from bids_skeleton import AFFINE, SHAPE, facts, write_dataset, write_image
 import nibabel as nb
 import numpy as np
 import pytest
 
 from qsmprep import cli
+from qsmprep.bids.atlas import Atlas, AtlasMember
 from qsmprep.bids.dataset import read_plan
 from qsmprep.bids.lesions import check_folder, kind_of, with_lesions
 from qsmprep.bids.outcome import expected_of
 from qsmprep.errors import RequestError
+from qsmprep.methods.regions import Region
+from qsmprep.protocol import Protocol
+from qsmprep.workflows import cost
+from qsmprep.workflows.base import build
+from qsmprep.workflows.steps import steps_of_lesions
+from qsmprep.workflows.study import Study
 
 ELSEWHERE = AFFINE.copy()
 ELSEWHERE[0, 3] = 99
@@ -231,3 +240,25 @@ def test_lesions_are_expected_where_they_were_given(bids, folder):
         "sub-01_desc-profile_lesions.tsv",
         "sub-01_from-FLAIR_to-T1w_mode-image_xfm.txt",
     }
+
+
+def test_a_job_is_asked_for_what_lesions_need(bids, folder, tmp_path):
+    draw(folder, "space-FLAIR_label-lesion_mask")
+    draw(folder, "space-T1w_label-vein_mask")
+    draw(folder, "space-MEGRE_label-Gd_mask")
+    head = AtlasMember("tpl-x", *[bids / "sub-01/anat/sub-01_T1w.nii.gz"] * 4)
+    atlas = Atlas("x", bids, "", "", (head,), (Region(1, "putamen", "L"),), "0" * 12)
+    study = Study(bids, tmp_path / "out", Protocol.read("fast"), atlas)
+
+    def steps(plan):
+        graph = build(study, plan.acquisitions, tmp_path)
+        return Counter(
+            (cost.kind_of(node), part if (part := cost.part_of(node)) in cost.GRIDS else "")
+            for node in cost.nodes_of(graph)
+            if cost.kind_of(node).split(".")[0] not in cost.LIGHT
+        )
+
+    plan = plan_of(bids, folder)
+    told = Counter(steps_of_lesions(plan.acquisitions[0].lesions))
+    assert steps(plan) - steps(read_plan(bids)) == told
+    assert all(cost.cost_of(kind) is not cost.UNKNOWN for kind, _ in told)

@@ -128,6 +128,12 @@ def test_lesions_are_followed(bids, run):
     assert list(series["lesion_age"][enhancing]) == [0]
 
 
+def test_pages_show_the_lesions(run):
+    page = (run.out / "sub-01.html").read_text(encoding="utf-8")
+    assert page.count("Squares around each lesion") + page.count("lesions in axial squares") == 2
+    assert "lesions in axial squares" in (run.out / "sub-01_longitudinal.html").read_text("utf-8")
+
+
 def test_all_of_it_was_expected(run):
     rows = read_status(run.out)
     assert [row.status for row in rows] == ["done"] * 3

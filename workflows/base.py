@@ -142,7 +142,7 @@ def build_acquisition(study: Study, acquisition: Acquisition) -> pe.Workflow:
         (workflow.get_node("echoes_wf"), draw, [
             ("outputnode.combined", "magnitude"), ("outputnode.phase", "phase"),
         ]),
-        (draw, figure_sink(study, acquisition, "keep"), [("figures", "figures")]),
+        (draw, figure_sink(study, acquisition.stem, "keep"), [("figures", "figures")]),
     ])  # fmt: skip
     _connect_swi(workflow, study, acquisition)
     connect_quality(workflow, study, acquisition)
@@ -307,7 +307,7 @@ def _connect_regions(
         (labels, draw, [("dseg", "dseg")]),
         (coregistration, draw, [("outputnode.t1w_brain", "t1w_brain")]),
         (regions, draw, [("outputnode.table", "table")]),
-        (draw, figure_sink(study, acquisition, "keep_regions"), [("figures", "figures")]),
+        (draw, figure_sink(study, acquisition.stem, "keep_regions"), [("figures", "figures")]),
     ])  # fmt: skip
     connect_regions_quality(workflow, study, acquisition)
     connect_lesions(workflow, study, acquisition)

@@ -21,6 +21,7 @@ from qsmprep.protocol import Protocol
 from qsmprep.resources import Resources
 from qsmprep.workflows.steps import (
     steps_of_anatomy,
+    steps_of_lesions,
     steps_of_maps,
     steps_of_regions,
     steps_through_time,
@@ -360,6 +361,8 @@ def _steps(
             if acquisition.t1w.key not in anatomies:
                 steps += steps_of_anatomy(protocol, heads)
             anatomies.add(acquisition.t1w.key)
+            if acquisition.lesions:
+                steps += steps_of_lesions(acquisition.lesions)
         for kind, part in steps:
             yield _step(acquisition.key, kind, part, size)
     for one in through:

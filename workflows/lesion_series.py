@@ -10,13 +10,14 @@ from nipype.pipeline import engine as pe
 
 from qsmprep.bids.longitudinal import Longitudinal, Series
 from qsmprep.bids.models import Acquisition
+from qsmprep.interfaces.lesion_figures import DrawLesions
 from qsmprep.interfaces.lesion_series import MatchLesions, TabulateSeries
 from qsmprep.interfaces.lesions import MeasureLesions
 from qsmprep.interfaces.longitudinal import CommonMask
 from qsmprep.interfaces.registration import ApplyTransforms
 from qsmprep.workflows.participant_space import init_participant_space_wf
 from qsmprep.workflows.sharing import name_of
-from qsmprep.workflows.study import Study, lesion_series_sink
+from qsmprep.workflows.study import Study, figure_sink, lesion_series_sink
 
 BASELINE = ("magnitude", "t1w_to_gre", "wm", "dseg", "brain_mask")
 """What the first session lends to all of them."""
@@ -47,7 +48,7 @@ def connect_lesion_series(
     baseline = pe.Node(IdentityInterface(list(BASELINE)), name=f"baseline_{mark}")
     gather = {
         name: pe.Node(Merge(len(acquisitions)), name=f"lesion_{name}_{mark}")
-        for name in ("masks", "images", "fixed", "own")
+        for name in ("masks", "images", "chi", "fixed", "own")
     }
     common = pe.Node(CommonMask(), name=f"lesion_common_{mark}")
     numbered = all(one.lesions and one.lesions.numbered for one in acquisitions)
@@ -64,6 +65,7 @@ def connect_lesion_series(
         (match, save, [("regions", "labels")]),
         (table, save, [("table", "table"), ("facts", "facts")]),
     ])  # fmt: skip
+    _draw(workflow, study, series, mark, gather["chi"])
     for number, acquisition in enumerate(acquisitions, 1):
         space, carried = _carry(workflow, acquisition, baseline, home)
         measure = _measure(workflow, study, acquisition, space)
@@ -74,12 +76,27 @@ def connect_lesion_series(
                 ("regions", "labels"), ("elsewhere", "elsewhere"), ("volumes", "volumes"),
             ]),
             (space, gather["masks"], [("outputnode.trusted_mask", f"in{number}")]),
+            (space, gather["chi"], [("outputnode.chi", f"in{number}")]),
             (carried, gather["images"], [("resampled", f"in{number}")]),
             (measure, gather["fixed"], [("table", f"in{number}")]),
             (workflow.get_node(f"lesions__{acquisition.name_safe}"), gather["own"], [
                 ("table", f"in{number}"),
             ]),
         ])  # fmt: skip
+
+
+def _draw(workflow: pe.Workflow, study: Study, series: Series, mark: str, chi: pe.Node) -> None:
+    """Add the sheet of all lesions through time."""
+    sessions = [f"ses-{one.session}" for one in series.acquisitions]
+    draw = pe.Node(DrawLesions(sessions=sessions), name=f"draw_lesions_{mark}")
+    keep = figure_sink(study, f"{series.stem}_space-baseline", f"keep_lesions_{mark}")
+    workflow.connect([
+        (workflow.get_node(f"match_{mark}"), draw, [("regions", "labels")]),
+        (workflow.get_node(f"baseline_{mark}"), draw, [("magnitude", "magnitude")]),
+        (chi, draw, [("out", "chi")]),
+        (workflow.get_node(f"lesion_table_{mark}"), draw, [("table", "table")]),
+        (draw, keep, [("figures", "figures")]),
+    ])  # fmt: skip
 
 
 def _way_home(

@@ -10,12 +10,13 @@ from nipype.pipeline import engine as pe
 
 from qsmprep.bids.models import Acquisition, GivenLesions
 from qsmprep.interfaces.labels import TakeLabels
+from qsmprep.interfaces.lesion_figures import DrawLesions
 from qsmprep.interfaces.lesions import MeasureLesions, NumberLesions
 from qsmprep.interfaces.masking import FindBrain
 from qsmprep.interfaces.registration import ApplyTransforms, RigidToMagnitude
 from qsmprep.methods.regions import Rules
 from qsmprep.workflows._graph import open_graph
-from qsmprep.workflows.study import Study, lesion_sink
+from qsmprep.workflows.study import Study, figure_sink, lesion_sink
 
 MAPS = ("chi", "r2star", "brain_mask", "trusted_mask", "wm", "dseg")
 """What lesions are measured on, in the space of the echoes."""
@@ -123,8 +124,10 @@ def init_lesions_wf(
         By which rules: Lesions.
     flair_to_t1w
         ITK transform that carries images of the FLAIR to the T1w, if there is one.
+    flair
+        The FLAIR image in GRE space, if there is one.
     """
-    aligned = ["flair_to_t1w"] if given.flair else []
+    aligned = ["flair_to_t1w", "flair"] if given.flair else []
     workflow, inputnode, outputnode = open_graph(
         name,
         ["t1w_brain", "t1w_to_gre", "magnitude", *MAPS, "reference", "ids"],
@@ -149,6 +152,9 @@ def init_lesions_wf(
             (inputnode, flair, [("t1w_brain", "inputnode.t1w_brain")]),
             (flair, outputnode, [("outputnode.flair_to_t1w", "flair_to_t1w")]),
         ])  # fmt: skip
+        carry = _carry(workflow, "FLAIR", "flair", interpolation="linear")
+        carry.inputs.image = str(given.flair)
+        workflow.connect(carry, "resampled", outputnode, "flair")
     workflow.connect([
         (inputnode, measure, [(port, port) for port in (*MAPS, "reference", "ids")]),
         (number, measure, [("volumes", "volumes"), ("dropped", "dropped")]),
@@ -162,35 +168,31 @@ def init_lesions_wf(
         if kind != "lesions":
             path = str(given.images[kind].path)
             source, field = pe.Node(TakeLabels(labels=path), name=f"take_{kind}"), "dseg"
-        source, field = _carry(workflow, given.images[kind].space, kind, source, field)
+        if given.images[kind].space != "GRE":
+            carry = _carry(workflow, given.images[kind].space, kind, interpolation="genericLabel")
+            workflow.connect(source, field, carry, "image")
+            source, field = carry, "resampled"
         workflow.connect(source, field, measure, port)
         if kind == "lesions":
             workflow.connect(source, field, outputnode, "labels")
     return workflow
 
 
-def _carry(
-    workflow: pe.Workflow, space: str, kind: str, source: pe.Node, field: str
-) -> tuple[pe.Node, str]:
-    """Return which port has an image in the space of the echoes."""
-    if space == "GRE":
-        return source, field
+def _carry(workflow: pe.Workflow, space: str, kind: str, *, interpolation: str) -> pe.Node:
+    """Return who carries an image of the T1w or the FLAIR to the space of the echoes."""
     inputnode, flair = workflow.get_node("inputnode"), workflow.get_node("flair_wf")
-    carry = pe.Node(ApplyTransforms(interpolation="genericLabel"), name=f"carry_{kind}")
-    workflow.connect([
-        (source, carry, [(field, "image")]),
-        (inputnode, carry, [("magnitude", "reference")]),
-    ])  # fmt: skip
+    carry = pe.Node(ApplyTransforms(interpolation=interpolation), name=f"carry_{kind}")
+    workflow.connect(inputnode, "magnitude", carry, "reference")
     if space == "T1w":
         workflow.connect(inputnode, "t1w_to_gre", carry, "transforms")
-        return carry, "resampled"
+        return carry
     route = pe.Node(Merge(2), name=f"route_{kind}")
     workflow.connect([
         (flair, route, [("outputnode.flair_to_t1w", "in1")]),
         (inputnode, route, [("t1w_to_gre", "in2")]),
         (route, carry, [("out", "transforms")]),
     ])  # fmt: skip
-    return carry, "resampled"
+    return carry
 
 
 def connect_lesions(workflow: pe.Workflow, study: Study, acquisition: Acquisition) -> None:
@@ -234,6 +236,17 @@ def connect_lesions(workflow: pe.Workflow, study: Study, acquisition: Acquisitio
             (f"outputnode.{port}", port) for port in ("labels", "table", "profile", "facts")
         ]),
     ])  # fmt: skip
+    background = workflow.get_node("coregistration_wf"), "outputnode.t1w_brain"
     if given.flair:
         save = lesion_sink(study, acquisition, "flair", "save_flair")
         workflow.connect(lesions, "outputnode.flair_to_t1w", save, "flair_to_t1w")
+        background = lesions, "outputnode.flair"
+    name = "FLAIR" if given.flair else "T1w"
+    draw = pe.Node(DrawLesions(background_name=name), name="draw_lesions")
+    workflow.connect([
+        (workflow.get_node("echoes_wf"), draw, [("outputnode.combined", "magnitude")]),
+        (workflow.get_node("referencing_wf"), draw, [("outputnode.chi", "chi")]),
+        (lesions, draw, [("outputnode.labels", "labels"), ("outputnode.table", "table")]),
+        (draw, figure_sink(study, acquisition.stem, "keep_lesions"), [("figures", "figures")]),
+    ])  # fmt: skip
+    workflow.connect(*background, draw, "background")

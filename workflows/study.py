@@ -193,7 +193,12 @@ def lesion_series_sink(
 def _drawn(acquisition: Acquisition) -> list[str]:
     """Return how sidecars name the images of lesions of an acquisition."""
     images = acquisition.lesions.images.values() if acquisition.lesions else ()
-    return [f"bids:lesions:{acquisition.folder / image.path.name}" for image in images]
+    name = f"sub-{acquisition.participant}"
+    folders = [next(up for up in image.path.parents if up.name == name) for image in images]
+    return [
+        f"bids:lesions:{image.path.relative_to(folder.parent).as_posix()}"
+        for image, folder in zip(images, folders, strict=True)
+    ]
 
 
 def _first(acquisition: Acquisition) -> Path:
@@ -201,9 +206,9 @@ def _first(acquisition: Acquisition) -> Path:
     return next(iter(acquisition.parts.values()))[0]
 
 
-def figure_sink(study: Study, acquisition: Acquisition, name: str) -> pe.Node:
-    """Return a node that saves figures of an acquisition."""
-    return pe.Node(SaveFigures(out_dir=str(study.out_dir), stem=acquisition.stem), name=name)
+def figure_sink(study: Study, stem: str, name: str) -> pe.Node:
+    """Return a node that saves figures of what is named `stem`."""
+    return pe.Node(SaveFigures(out_dir=str(study.out_dir), stem=stem), name=name)
 
 
 def _sink(

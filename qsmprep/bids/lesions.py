@@ -99,10 +99,10 @@ def with_lesions(plan: Plan, folder: Path, bids_dir: Path) -> Plan:
 def _with_lesions(acquisition: Acquisition, folder: Path, bids_dir: Path) -> Acquisition | Fault:
     if acquisition.t1w is None:  # has no white matter to compare with, and says so
         return acquisition
-    flairs = _flairs(acquisition, bids_dir)
+    paths, flairs = _of_session(acquisition, folder), _flairs(acquisition, bids_dir)
     images: dict[str, LesionImage] = {}
     for kind in LABELS:
-        found = _choose(acquisition, kind, _of_session(acquisition, folder), flairs)
+        found = _choose(acquisition, kind, paths, flairs)
         if isinstance(found, Fault):
             return found
         if found is not None:
@@ -113,7 +113,7 @@ def _with_lesions(acquisition: Acquisition, folder: Path, bids_dir: Path) -> Acq
     if "lesions" not in images:
         return acquisition
     image = images["lesions"]
-    readings = _read_readings(acquisition, folder, image)
+    readings = _read_readings(paths, image)
     if isinstance(readings, Fault):
         return readings
     on_flair = [one.path for one in images.values() if one.space == "FLAIR"]
@@ -133,6 +133,7 @@ def _with_lesions(acquisition: Acquisition, folder: Path, bids_dir: Path) -> Acq
 
 def _of_session(acquisition: Acquisition, folder: Path) -> list[Path]:
     """Return everything in the folder that is of the session of an acquisition."""
+    who = acquisition.participant, acquisition.session
     participant = folder / f"sub-{acquisition.participant}"
     paths = []
     for path in sorted(participant.glob("**/*")):
@@ -140,13 +141,9 @@ def _of_session(acquisition: Acquisition, folder: Path) -> list[Path]:
             entities, _ = parse_name(path)
         except ValueError:
             continue
-        if (entities.get("sub"), entities.get("ses")) == _who(acquisition):
+        if (entities.get("sub"), entities.get("ses")) == who:
             paths.append(path)
     return paths
-
-
-def _who(acquisition: Acquisition) -> tuple[str, str | None]:
-    return acquisition.participant, acquisition.session
 
 
 def _flairs(acquisition: Acquisition, bids_dir: Path) -> list[Path]:
@@ -171,9 +168,10 @@ def _space(path: Path, acquisition: Acquisition) -> Space | Literal["other"] | N
     space = parse_name(path)[0].get("space")
     if space == "FLAIR":
         return "FLAIR"
-    t1w = acquisition.t1w
-    if space == "T1w" and t1w and t1w.session == acquisition.session:
-        return "T1w" if _own(path).items() <= split_entities(t1w.stem).items() else None
+    if space == "T1w" and acquisition.t1w:
+        own = _own(path) | {"ses": acquisition.t1w.session or ""}  # it may be of another session
+        of_t1w = {"ses": ""} | split_entities(acquisition.t1w.stem)
+        return "T1w" if own.items() <= of_t1w.items() else None
     if space == acquisition.suffix:
         return "GRE" if _own(path) == split_entities(acquisition.stem) else None
     return "other"
@@ -266,15 +264,15 @@ def _is_numbered(path: Path) -> bool:
 
 
 def _read_readings(
-    acquisition: Acquisition, folder: Path, image: LesionImage
+    paths: Sequence[Path], image: LesionImage
 ) -> tuple[dict[str, str], ...] | Fault:
     """Return the rows of the reader's table of a session, none if there is no table."""
-    paths = [p for p in _of_session(acquisition, folder) if p.name.endswith("_lesions.tsv")]
-    paths = [path for path in paths if "desc" not in parse_name(path)[0]]
-    if len(paths) > 1:
-        fact = f"is one of several tables of a session, with {paths[1].name}"
-        return Fault(paths[0], fact, "keep one, with a row per lesion and reader")
-    return _rows(paths[0], image) if paths else ()
+    tables = [path for path in paths if path.name.endswith("_lesions.tsv")]
+    tables = [path for path in tables if "desc" not in parse_name(path)[0]]
+    if len(tables) > 1:
+        fact = f"is one of several tables of a session, with {tables[1].name}"
+        return Fault(tables[0], fact, "keep one, with a row per lesion and reader")
+    return _rows(tables[0], image) if tables else ()
 
 
 def _rows(path: Path, image: LesionImage) -> tuple[dict[str, str], ...] | Fault:
