@@ -175,8 +175,8 @@ def test_parts_of_a_mask_are_numbered_by_size_and_specks_are_told(tmp_path):
 
 
 @pytest.fixture
-def measured(tmp_path):
-    """Return the table of a ball of 20 ppb in white matter of -30, with one lesion unseen."""
+def measured_inputs(tmp_path):
+    """Return a ball of 20 ppb in white matter of -30, with one lesion unseen."""
     place = np.indices((30, 30, 30)) - 14.5
     away = np.sqrt((place**2).sum(axis=0))
     rng = np.random.default_rng(0)
@@ -188,16 +188,20 @@ def measured(tmp_path):
         "labels": labels.astype(np.int16), "chi": chi, "brain_mask": brain, "wm": brain,
         "trusted_mask": brain, "dseg": brain, "enhancing": gadolinium.astype(np.uint8),
     }  # fmt: skip
-    interface = MeasureLesions(
-        **{name: write(tmp_path / f"{name}.nii", array) for name, array in files.items()},
-        volumes={"7": 900.0, "9": 2.0},
-        references={"csf": {"mean_ppm": 0.005}},
-        reference="csf",
-        regions=[(1, "cerebral-white-matter", "L")],
-        rules={},
-        ids={"participant_id": "sub-01", "session_id": "ses-01"},
-    )
-    done = interface.run(cwd=str(tmp_path))
+    return {name: write(tmp_path / f"{name}.nii", array) for name, array in files.items()} | {
+        "volumes": {"7": 900.0, "9": 2.0},
+        "references": {"csf": {"mean_ppm": 0.005}},
+        "reference": "csf",
+        "regions": [(1, "cerebral-white-matter", "L")],
+        "rules": {},
+        "ids": {"participant_id": "sub-01", "session_id": "ses-01"},
+    }
+
+
+@pytest.fixture
+def measured(measured_inputs, tmp_path):
+    """Return what is measured there, by number, and by which rules."""
+    done = MeasureLesions(**measured_inputs).run(cwd=str(tmp_path))
     return read_lesions(done.outputs.table).set_index("lesion_id"), done.outputs.facts
 
 
@@ -263,3 +267,17 @@ def test_numbers_that_a_reader_gave_are_kept_through_time(tmp_path):
     assert [state["state"] for state in found.states] == ["baseline", "persistent"]
     anywhere = nb.load(found.elsewhere).get_fdata()
     assert anywhere.sum() == 2 * 2 * 16, "no lesion of any session is normal white matter"
+
+
+def test_somebody_without_lesions_has_empty_tables(tmp_path, measured_inputs):
+    nothing = write(tmp_path / "nothing.nii", np.zeros((30, 30, 30), dtype=np.int16))
+    numbered = NumberLesions(image=nothing, numbered=False).run(cwd=str(tmp_path)).outputs
+    assert numbered.volumes == {}
+    inputs = measured_inputs | {"labels": numbered.labels, "volumes": {}}
+    table = read_lesions(MeasureLesions(**inputs).run(cwd=str(tmp_path)).outputs.table)
+    assert list(table) == list(COLUMNS)
+    assert table.empty
+    found = MatchLesions(images=[nothing, nothing], numbered=False).run(cwd=str(tmp_path)).outputs
+    series = series_table([table, table], [table, table], found.states, [0.0, None])
+    assert list(series) == list(SERIES_COLUMNS)
+    assert series.empty

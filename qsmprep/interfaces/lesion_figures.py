@@ -62,16 +62,20 @@ def captions_of(table: pd.DataFrame) -> list[tuple[int, str]]:
 def _caption(rows: pd.DataFrame, number: str) -> str:
     """Return what stands beside a lesion: a line for each session."""
     side = next(iter(rows["hemisphere"].dropna()), "")
-    lines = [f"lesion {number} {side}".strip()]
-    for row in rows.to_dict("records"):
-        if len(rows) > 1:
-            lines.append(f"{row['session_id']}, {row['state']}")
-        lines.append(
-            f"{row['volume_mm3']:.0f} mm³, χ less NAWM {_signed(row['difference'])} ppb\n"
-            f"rim less core {_signed(row['rim_minus_core'])} ppb "
-            f"[{_signed(row['rim_ci_low'])}, {_signed(row['rim_ci_high'])}]"
-        )
-    return "\n".join(lines)
+    head = f"lesion {number} {side}".strip()
+    if len(rows) > 1:  # there is room for a line each
+        lines = [
+            f"{row['session_id']} {row['state']}, {row['volume_mm3']:.0f} mm³, "
+            f"{_signed(row['difference'])} ppb"
+            for row in rows.to_dict("records")
+        ]
+        return "\n".join([f"{head}: χ less NAWM", *lines])
+    row = rows.to_dict("records")[0]
+    return (
+        f"{head}\n{row['volume_mm3']:.0f} mm³, χ less NAWM {_signed(row['difference'])} ppb\n"
+        f"rim less core {_signed(row['rim_minus_core'])} ppb "
+        f"[{_signed(row['rim_ci_low'])}, {_signed(row['rim_ci_high'])}]"
+    )
 
 
 def _signed(value: float) -> str:

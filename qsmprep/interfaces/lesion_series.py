@@ -192,7 +192,7 @@ def _ages(table: pd.DataFrame) -> pd.Series:
     """Return the years since each lesion was first seen to enhance, not a number before."""
     words = table["enhancement"].fillna("").str.lower().str.split("|", regex=False)
     read = words.map(lambda said: bool(set(said) - NOT_ENHANCING))
-    enhancing = read | (table["gd_fraction"].fillna(0) > 0)
-    first = table["years"].where(enhancing).groupby(table["lesion_id"]).transform("min")
-    age = table["years"] - first
+    enhancing = read | (table["gd_fraction"].astype(float) > 0)
+    years = table["years"].astype(float)
+    age = years - years.where(enhancing).groupby(table["lesion_id"]).transform("min")
     return age.where(age >= 0)

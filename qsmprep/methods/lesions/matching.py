@@ -218,7 +218,7 @@ def _parts(image) -> dict[int, np.ndarray]:
     inside = np.flatnonzero(flat)
     inside = inside[np.argsort(flat[inside], kind="stable")]
     labels, starts = np.unique(flat[inside], return_index=True)
-    voxels = np.split(inside, starts[1:])
+    voxels = np.split(inside, starts)[1:]  # nothing where there is no part
     parts = [(int(label), where) for label, where in zip(labels, voxels, strict=True)]
     return dict(sorted(parts, key=lambda part: (-part[1].size, part[1][0])))
 
