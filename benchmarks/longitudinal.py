@@ -4,8 +4,8 @@ Measure change between two sessions with known truth, each on its own and in a c
     python benchmarks/longitudinal.py BIDS OUT ATLAS WORK --participant 1001 --protocol consensus
 
 BIDS is a dataset of qsmprep-simulate with truth in ``derivatives/truth``. OUT/change.tsv has a row
-per bilateral deep grey region, in ppb; what is printed is the same, with the root mean square of those
-in which nothing changed.
+per bilateral deep grey region, in ppb; what is printed is the same, with the root mean square of
+those in which nothing changed.
 """
 
 from __future__ import annotations
