@@ -41,8 +41,10 @@ def init_regions_wf(*, atlas: Atlas, rules: Rules, name: str = "regions_wf") -> 
         Brain in GRE space.
     trusted_mask
         Where the maps are measured.
-    mean_chi, mean_r2star
-        Means of several sessions, in which vessels are sought; optional.
+    mean_chi
+        Mean susceptibility of several sessions, in which vessels are sought; optional.
+    mean_r2star
+        Mean R2* of several sessions, for the same; optional.
     gm
         Probability of grey matter in GRE space.
     references
