@@ -16,6 +16,7 @@ import time
 
 from qsmprep.bids.atlas import Atlas
 from qsmprep.bids.dataset import read_plan
+from qsmprep.bids.lesions import with_lesions
 from qsmprep.bids.longitudinal import judge_longitudinal
 from qsmprep.bids.models import Plan
 from qsmprep.bids.needs import with_masks, with_t1w
@@ -74,9 +75,11 @@ def make_plan(request: Request) -> Plan:
     if request.protocol.segmentation.atlas == "precomputed":
         plan = with_segmentations(plan, request.derivatives["segmentation"])
     if request.protocol.masking.method == "precomputed":
-        return with_masks(plan, request.derivatives["masks"])
-    if request.protocol.masking.method == "t1w":
-        return with_t1w(plan)
+        plan = with_masks(plan, request.derivatives["masks"])
+    elif request.protocol.masking.method == "t1w":
+        plan = with_t1w(plan)
+    if folder := request.derivatives.get("lesions"):
+        plan = with_lesions(plan, folder, request.bids_dir)
     return plan
 
 

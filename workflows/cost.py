@@ -21,6 +21,7 @@ from qsmprep.protocol import Protocol
 from qsmprep.resources import Resources
 from qsmprep.workflows.steps import (
     steps_of_anatomy,
+    steps_of_lesions,
     steps_of_maps,
     steps_of_regions,
     steps_through_time,
@@ -95,6 +96,9 @@ GRIDS = {
     "participant_references_wf": ("t1w",),
     "participant_regions_wf": ("t1w",),
     "common": ("t1w",),
+    "lesions_wf": ("gre", "t1w"),
+    "flair_wf": ("t1w", "t1w"),
+    "baseline_space_wf": ("gre", "gre"),
     "place": ("t1w", "template"),
     "regions_quality_wf": ("gre", "t1w", "template"),
 }
@@ -357,6 +361,8 @@ def _steps(
             if acquisition.t1w.key not in anatomies:
                 steps += steps_of_anatomy(protocol, heads)
             anatomies.add(acquisition.t1w.key)
+            if acquisition.lesions:
+                steps += steps_of_lesions(acquisition.lesions)
         for kind, part in steps:
             yield _step(acquisition.key, kind, part, size)
     for one in through:

@@ -42,9 +42,9 @@ def init_regions_wf(*, atlas: Atlas, rules: Rules, name: str = "regions_wf") -> 
     trusted_mask
         Where the maps are measured.
     mean_chi
-        Mean susceptibility of several sessions, in which vessels are sought; optional.
+        Mean susceptibility of several sessions, where vessels are sought; optional.
     mean_r2star
-        Mean R2* of several sessions, for the same; optional.
+        Their mean R2*; optional.
     gm
         Probability of grey matter in GRE space.
     references

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from qsmprep.bids.longitudinal import Longitudinal
+from qsmprep.bids.longitudinal import Longitudinal, Series
+from qsmprep.bids.models import GivenLesions
 from qsmprep.protocol import Protocol
 
 
@@ -61,6 +62,18 @@ def steps_of_regions(protocol: Protocol) -> list[tuple[str, str]]:
     return steps
 
 
+def steps_of_lesions(given: GivenLesions) -> list[tuple[str, str]]:
+    """Return kind and part of each step from lesions that were drawn to their table."""
+    drawn = given.images.values()
+    carried = sum(image.space != "GRE" for image in drawn)
+    steps = [(kind, "lesions_wf") for kind in ("NumberLesions", "MeasureLesions")]
+    steps += [("TakeLabels", "lesions_wf")] * (len(drawn) - 1)
+    if given.flair:
+        steps += [("FindBrain.bet", "flair_wf"), ("RigidToMagnitude", "flair_wf")]
+        carried += 1
+    return [*steps, *[("ApplyTransforms", "lesions_wf")] * carried, ("DrawLesions", "")]
+
+
 def steps_through_time(
     longitudinal: Longitudinal, protocol: Protocol, heads: int
 ) -> list[tuple[str, str]]:
@@ -75,4 +88,17 @@ def steps_through_time(
             steps.append(("RegionTable", "participant_regions_wf"))
         r2star = any(len(acquisition.echo_times) > 1 for acquisition in series.acquisitions)
         steps += [(kind, "common") for kind in ("CommonMask", *["MeanMap"] * (1 + r2star))]
+        if series.lesions:
+            steps += _steps_of_lesion_series(series.lesions)
+    return steps
+
+
+def _steps_of_lesion_series(series: Series) -> list[tuple[str, str]]:
+    steps = [
+        (kind, "") for kind in ("CommonMask", "MatchLesions", "TabulateSeries", "DrawLesions")
+    ]
+    for acquisition in series.acquisitions:
+        maps = 2 if len(acquisition.echo_times) > 1 else 1
+        steps += [("CarryMap", "baseline_space_wf")] * maps
+        steps += [("ApplyTransforms", ""), ("MeasureLesions", "")]
     return steps

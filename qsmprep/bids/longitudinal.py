@@ -52,6 +52,13 @@ class Series:
         first = self.acquisitions[0]
         return join_entities({"sub": first.participant} | dict(first.entities))
 
+    @property
+    def lesions(self) -> Series | None:
+        """The acquisitions whose lesions are told; None unless there are at least two."""
+        pairs = zip(self.acquisitions, self.years, strict=True)
+        told = [(one, years) for one, years in pairs if one.lesions]
+        return Series(*zip(*told, strict=True)) if len(told) > 1 else None
+
 
 @dataclass(frozen=True)
 class Longitudinal:
@@ -133,6 +140,8 @@ def expected_of_longitudinal(
     paths = expected("participant", longitudinal.stem, suffix="T1w")
     for series in longitudinal.series:
         paths += expected("series", series.stem, suffix="T1w")
+        if series.lesions:
+            paths += expected("lesion_series", series.stem, suffix="T1w")
     for one in longitudinal.acquisitions:
         paths += expected("through_time", one.stem, suffix=one.suffix)
     return paths

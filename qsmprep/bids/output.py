@@ -25,6 +25,7 @@ figures
 **/*_fieldmap.*
 **/*_regions.*
 **/*_change.*
+**/*_lesions.*
 **/*_swi.*
 **/*_minIP.*
 **/*_desc-qc.json

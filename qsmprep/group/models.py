@@ -16,7 +16,7 @@ import pandas as pd
 
 from qsmprep.errors import QSMPrepError, RequestError
 from qsmprep.group.covariates import read_rows
-from qsmprep.group.frames import frame_of, region_columns, regions_of
+from qsmprep.group.frames import ALL_REGIONS, frame_of, region_columns, regions_of
 from qsmprep.group.model_files import ModelSpec
 from qsmprep.group.model_outputs import write_model
 from qsmprep.group.model_words import Origin
@@ -27,8 +27,6 @@ from qsmprep.statistics.results import Fitted
 
 if TYPE_CHECKING:
     from qsmprep.group.cohort_table import CohortTable
-
-ALL_REGIONS = ("all",)
 
 
 class Harmonised(Protocol):
@@ -98,10 +96,13 @@ def run_models(
     nprocs
         Cores that these may use.
     """
+    root = out_dir / "group/models"
+    if root.exists() and not root.is_dir():
+        raise RequestError(f"{root}: is no folder; remove or rename it")
     outcomes = []
     for spec in specs:
         print(f"model {spec.name}: {spec.kind}", flush=True)
-        folder = out_dir / "group/models" / spec.name
+        folder = root / spec.name
         fit = _function_of(spec, cohort, folder, maps or {}, nprocs)
         origin = _origin(spec, cohort, protocols, harmonised)
         outcome = _run_model(origin, folder, harmonised, fit)

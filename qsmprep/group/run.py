@@ -22,6 +22,7 @@ from qsmprep.group.cohort_table import (
     wanted,
     with_values,
 )
+from qsmprep.group.lesions import with_lesions
 from qsmprep.group.model_files import Plan, read_plan
 from qsmprep.group.outputs import Outputs
 from qsmprep.group.region_values import read_tables
@@ -171,7 +172,7 @@ def _tell(out_dir: Path, members: Members, plan: Plan) -> None:
 def _write_tables(out_dir: Path, members: Members) -> CohortTable:
     """Write the tables of the cohort, and return it."""
     tables = read_tables(members.tables)
-    cohort = with_values(members, tables)
+    cohort = with_lesions(out_dir / "group", with_values(members, tables), members)
     write_cohort_tables(out_dir / "group", cohort, members, tables)
     write_changes(out_dir / "group", members)
     _warn(cohort.notes)

@@ -46,6 +46,7 @@ class _ParticipantTemplateOutputSpec(TraitedSpec):
     transforms = OutputMultiObject(
         File(exists=True), desc="ITK transforms that carry each T1w to the template"
     )
+    inverses = OutputMultiObject(File(exists=True), desc="and back")
     moved = OutputMultiObject(File(exists=True), desc="each T1w on the grid of the template")
 
 
@@ -77,10 +78,13 @@ class ParticipantTemplate(SimpleInterface):
         inside = mask.numpy() > 0.5
         template = np.where(inside, mean.numpy(), 0)
         self._results["template"] = save_like(template, grid, cwd / "template.nii.gz")
-        self._results["transforms"], self._results["moved"] = [], []
+        for port in ("transforms", "inverses", "moved"):
+            self._results[port] = []
         for number, matrix in enumerate(matrices):
             path = write_matrix(ants, matrix, cwd / f"transform_{number}.txt")
             self._results["transforms"].append(path)
+            back = write_matrix(ants, np.linalg.inv(matrix), cwd / f"inverse_{number}.txt")
+            self._results["inverses"].append(back)
             image = np.where(inside, self._moved(ants, number, matrix, mean, cwd)[0].numpy(), 0)
             self._results["moved"].append(save_like(image, grid, cwd / f"t1w_{number}.nii.gz"))
         return runtime

@@ -13,7 +13,6 @@ import nibabel as nb
 import numpy as np
 import pandas as pd
 
-from qsmprep.bids.longitudinal import LONGITUDINAL, SPACE
 from qsmprep.reports.figures import chi_planes, save_figure
 from qsmprep.reports.pages import (
     MISSING,
@@ -29,6 +28,9 @@ from qsmprep.reports.plots import draw
 from qsmprep.reports.regions import main_regions, read_regions, reference_of, select, table_rows
 from qsmprep.reports.sheet import Axcodes, Sheet, grey_window
 from qsmprep.statistics.results import Drawing
+
+SPACE, LONGITUDINAL = "participant", "longitudinal"
+"""As `qsmprep.bids.longitudinal` calls them in names and in ``status.tsv``."""
 
 CHANGE_WINDOW_PPB = (-40.0, 40.0)
 """Grey scale of the difference of two maps."""
@@ -126,6 +128,7 @@ def _series(
     if len(tables) > 1:
         figure = draw(trajectories(tables, years, reference))
         plot = save_figure(figure, where / f"{start}_desc-change_figure.svg")
+    lesions = where / f"{found['stem']}_space-baseline_desc-lesions_figure.png"
     images = {
         session: _session_images(folders[session] / f"{stem}_space-{SPACE}_")
         for session, stem in stems.items()
@@ -138,6 +141,7 @@ def _series(
         "reference": reference,
         "years": years,
         "plot": _picture(plot) if plot else None,
+        "lesions": _picture(lesions) if lesions.is_file() else None,
         "voxels": int(images[sessions[0]]["mask"].values.sum()) if images[sessions[0]] else None,
         "pairs": [
             _pair(change, pair, reference, images, where / f"{stems[pair[1]]}_space-{SPACE}")

@@ -27,7 +27,7 @@ from qsmprep.reports.pages import (
     worst,
     write_page,
 )
-from qsmprep.reports.pictures import FIGURES, FRAMES, pictures
+from qsmprep.reports.pictures import FIGURES, FRAMES, LESIONS, pictures
 from qsmprep.reports.quality import FILES, rows_of, sentences, summary, verdict_of
 from qsmprep.reports.regions import read_regions, reference_of, table_rows
 
@@ -99,7 +99,7 @@ def write_participant_page(
         verdict=worst_verdict([acquisition["verdict"] for acquisition in acquisitions]),
         acquisitions=acquisitions,
         through=_through(output_dir, participant, through),
-        kinds={kind.what: kind for kind in FIGURES},
+        kinds={kind.what: kind for kind in (*FIGURES, LESIONS)},
         consensus=SOURCE,
         generator=made_by,
         protocol=[(name, plain(value)) for name, value in protocol.items()],
