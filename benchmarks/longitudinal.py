@@ -3,7 +3,7 @@ Measure change between two sessions with known truth, each on its own and in a c
 
     python benchmarks/longitudinal.py BIDS OUT ATLAS WORK --participant 1001 --protocol consensus
 
-BIDS is a dataset of qsmprep-simulate with truth in ``derivatives/truth``. OUT/change.tsv has a row
+BIDS is a dataset of qsmprep-simulate with truth in ``derivatives/truth``. OUT_change.tsv has a row
 per bilateral deep grey region, in ppb; what is printed is the same, with the root mean square of
 those in which nothing changed.
 """
@@ -83,7 +83,8 @@ def main() -> int:
         if status := qsmprep([str(word) for word in call]):
             return status
     table = compare(options.bids, options.out, f"sub-{options.participant}", options.reference)
-    table.to_csv(options.out / "change.tsv", sep="\t", float_format="%.2f")
+    path = options.out.with_name(f"{options.out.name}_change.tsv")
+    table.to_csv(path, sep="\t", float_format="%.2f")
     print(f"later less first, ppb, {options.protocol}, against {options.reference}")
     print(table.to_string(float_format="{:+.1f}".format))
     still = table[table["planted"] == 0].drop(columns="planted")

@@ -104,6 +104,13 @@ def test_what_was_planted_is_found_and_nothing_else(sessions):
     assert 4.5 < change["putamen"] < 11
     others = change.loc[[name for name in DEEP if name != "putamen"]]
     assert others.abs().max() < 2
+    alone = [
+        chi_of(table(sessions, f"sub-01/ses-{n}/anat/sub-01_ses-{n}_seg-simulated_regions.tsv"))
+        for n in (1, 2)
+    ]
+    same = [name for name in (*DEEP, "accumbens", "amygdala", "hippocampus") if name != "putamen"]
+    spread = ((alone[1]["mean"] - alone[0]["mean"])[same] ** 2).mean()
+    assert (change[same] ** 2).mean() < spread, "that of each session on its own"
     assert rows["years"].unique() == pytest.approx([2.0], abs=0.01)
     per_year = chi_of(rows)["change_per_year"]
     assert per_year["putamen"] == pytest.approx(change["putamen"] / 2, rel=0.01)
