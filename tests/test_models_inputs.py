@@ -105,7 +105,8 @@ MISTAKES = {
     "a region with a dash": ('kind = "ols"\nformula = "chi_red-nucleus ~ age"', "chi_red_nucleus"),
     "chi of no region": ('kind = "ols"\nformula = "chi ~ age"', "name regions by for"),
     "a column, misspelt": (OLS + 'agee"', "did you mean age?"),
-    "no intercept": ('kind = "ancova"\nformula = "chi_putamen ~ 0 + group"', "has no intercept"),
+    "no intercept": (
+        'kind = "change"\nvalue = "chi_putamen"\nformula = "0 + group"', "leave out 0 +"),
     "a condition that calls": (WHERE + "\"age.to_csv('x') == 1\"", "age.to_csv is more than"),
     "a condition with @": (WHERE + "\"@frame.to_csv('x') == 1\"", "not true or false"),
     "a condition with eval": (WHERE + "\"age.map('x') == 1\"", "age.map is more than"),
