@@ -8,11 +8,12 @@ help:
 	@echo "make demo        simulate two heads, map them, compare with the truth; results in $(DEMO)/"
 	@echo "make test        check the code and run the tests"
 	@echo "make image       build the container image; run it as Docker and Apptainer do"
+	@echo "make literature  published numbers, put into simulated cohorts and found again"
 	@echo "make check       style, types, spelling and the direction of imports only"
 	@echo "make slurm-check six participants on a SLURM of one node; needs root"
 	@echo "make docs        the documentation as a site, in docs/_build/index.html"
 	@echo "make format      put the code into shape"
-	@echo "make clean       remove $(DEMO)/, .venv/ and all caches"
+	@echo "make clean       remove $(DEMO)/, literature/, .venv/ and all caches"
 
 # --- installation: done once, and again when pyproject.toml changes ---
 
@@ -46,6 +47,11 @@ demo: .venv/.installed $(DEMO)/bids/dataset_description.json
 	$(BIN)/qsmprep $(DEMO)/bids $(DEMO)/out group
 	$(BIN)/python benchmarks/demo.py $(DEMO)/bids $(DEMO)/out
 
+# --- published numbers, into docs/literature.md ---
+
+literature: .venv/.installed
+	$(BIN)/python -m benchmarks.literature literature --page docs/literature.md
+
 # --- checks ---
 
 check: .venv/.installed-dev
@@ -74,7 +80,7 @@ format: .venv/.installed-dev
 	$(BIN)/ruff check --fix
 
 clean:
-	rm -rf $(DEMO) .venv build dist docs/_build *.egg-info .coverage \
+	rm -rf $(DEMO) literature .venv build dist docs/_build *.egg-info .coverage \
 		.mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
-.PHONY: help demo check test docs image slurm-check format clean
+.PHONY: help demo literature check test docs image slurm-check format clean

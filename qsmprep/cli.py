@@ -41,6 +41,9 @@ PRECOMPUTED = {
 }
 """What derivatives of a name are short for."""
 
+DERIVATIVES = (*PRECOMPUTED, "lesions")
+"""What derivatives are taken of."""
+
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 """What a disk refuses, and no program can help."""
 
@@ -95,8 +98,8 @@ def _add_selection(group) -> None:
         help="derivatives to take. participant: masks=DIR is short for --set "
         "masking.method=precomputed with the *_desc-brain_mask.nii.gz that lie there, "
         "segmentation=DIR for --set segmentation.atlas=precomputed "
-        "with the *_dseg.nii.gz; group: SITE=DIR is a further output folder to join, such as that "
-        "of another site",
+        "with the *_dseg.nii.gz, lesions=DIR has lesions measured; group: SITE=DIR is a further "
+        "output folder to join, such as that of another site",
     )  # fmt: skip
 
 
@@ -315,7 +318,7 @@ def _request(options: argparse.Namespace, command: str, protocol: str):
 
     derivatives = _derivatives(options.derivatives)
     # In front, so that a change that contradicts it is seen to.
-    changes = [PRECOMPUTED[name] for name in derivatives] + options.changes
+    changes = [PRECOMPUTED[name] for name in derivatives if name in PRECOMPUTED] + options.changes
     if options.atlas:
         changes.append(f"segmentation.atlas={json.dumps(options.atlas)}")
     if not protocol:
@@ -346,10 +349,9 @@ def _derivatives(given: Sequence[str]) -> dict[str, Path]:
     folders: dict[str, Path] = {}
     for text in given:
         name, _, folder = text.partition("=")
-        if name not in PRECOMPUTED or not folder or name in folders:
-            raise RequestError(
-                f"-d {text}: write it as masks=FOLDER or segmentation=FOLDER, each once"
-            )
+        if name not in DERIVATIVES or not folder or name in folders:
+            ways = " or ".join(f"{known}=FOLDER" for known in DERIVATIVES)
+            raise RequestError(f"-d {text}: write it as {ways}, each once")
         folders[name] = Path(folder).absolute()
     return folders
 

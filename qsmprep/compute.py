@@ -28,6 +28,7 @@ def check_memory(request: Request, plan: Plan, atlas: Atlas | None) -> None:
             template=request.template,
             heads=len(atlas.members) if atlas else 0,
             resources=request.resources,
+            through=longitudinal_of(request, plan),
         )
 
 

@@ -79,13 +79,14 @@ def _lay_side_by_side(requests: Sequence[Request], out_dir: Path) -> str:
     """Write the table and the figure that compare the protocols, and say where they are."""
     # Here, as they take a second to load that refusals and --help can do without.
     from qsmprep.group.multiverse import COLUMNS, compare
+    from qsmprep.group.outputs import find_outputs
     from qsmprep.group.tables import join_regions
     from qsmprep.reports.multiverse import draw
 
     tables = {
         request.protocol.name: join_regions(paths)
         for request in requests
-        if (paths := sorted(request.out_dir.glob("sub-*/**/anat/*_regions.tsv")))
+        if (paths := [p for one in find_outputs(request.out_dir).values() for p in one.tables])
     }
     if len(tables) < 2:
         return "no regions of two protocols to compare"

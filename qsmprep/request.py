@@ -10,6 +10,7 @@ from pathlib import Path
 
 from qsmprep.bids.atlas import Atlas
 from qsmprep.bids.atlas_sources import find_atlas
+from qsmprep.bids.lesions import check_folder
 from qsmprep.bids.lookups import LOOKUPS
 from qsmprep.bids.segmentations import read_segmentations
 from qsmprep.bids.template import MNI, Template, read_template
@@ -39,7 +40,7 @@ class Request:
     database_dir
         Folder of a pybids database.
     derivatives
-        Folders of derivatives by name: ``masks``, ``segmentation``.
+        Folders of derivatives by name: ``masks``, ``segmentation``, ``lesions``.
     plugin
         Name and arguments of a nipype plugin, instead of the cores of this machine.
     stop_on_first_crash
@@ -85,6 +86,7 @@ def resolve(request: Request) -> tuple[Request, Atlas | None]:
     _check_masks(request)
     _check_segmentation(request)
     _check_longitudinal(request)
+    _check_lesions(request)
     request = _with_template(request)
     settings = request.protocol.segmentation
     if settings.atlas == "none":
@@ -134,6 +136,19 @@ def _check_longitudinal(request: Request) -> None:
             f"--longitudinal: needs an atlas to label the mean of all sessions, and --atlas is "
             f"{atlas}; name one"
         )
+
+
+def _check_lesions(request: Request) -> None:
+    """Refuse lesions where nobody tells white matter, and a folder without any."""
+    folder = request.derivatives.get("lesions")
+    if folder is None:
+        return
+    if request.protocol.segmentation.atlas == "none":
+        raise RequestError(
+            f"-d lesions={folder}: lesions are compared with white matter, which the T1w and an "
+            "atlas tell, and --atlas is none; name one"
+        )
+    check_folder(folder)
 
 
 def _with_template(request: Request) -> Request:

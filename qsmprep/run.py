@@ -16,6 +16,7 @@ import time
 
 from qsmprep.bids.atlas import Atlas
 from qsmprep.bids.dataset import read_plan
+from qsmprep.bids.lesions import with_lesions
 from qsmprep.bids.longitudinal import judge_longitudinal
 from qsmprep.bids.models import Plan
 from qsmprep.bids.needs import with_masks, with_t1w
@@ -74,9 +75,11 @@ def make_plan(request: Request) -> Plan:
     if request.protocol.segmentation.atlas == "precomputed":
         plan = with_segmentations(plan, request.derivatives["segmentation"])
     if request.protocol.masking.method == "precomputed":
-        return with_masks(plan, request.derivatives["masks"])
-    if request.protocol.masking.method == "t1w":
-        return with_t1w(plan)
+        plan = with_masks(plan, request.derivatives["masks"])
+    elif request.protocol.masking.method == "t1w":
+        plan = with_t1w(plan)
+    if folder := request.derivatives.get("lesions"):
+        plan = with_lesions(plan, folder, request.bids_dir)
     return plan
 
 
@@ -89,6 +92,8 @@ def dry_run(request: Request) -> Exit:
     if atlas:
         print(_describe_atlas(atlas))
     print(describe(plan))
+    for line in _through_time(request, plan):
+        print(line)
     if not plan.acquisitions:
         return Exit.REFUSED
     check_memory(request, plan, atlas)
@@ -126,6 +131,8 @@ def run_participants(request: Request) -> int:
         for line in _issue_lines(plan):
             log.warning("%s", line)
         log.info("%s", summarise(plan))
+        for line in _through_time(request, plan):
+            log.info("%s", line)
         return _run(request, plan, atlas, work_dir)
 
 
@@ -260,6 +267,17 @@ def _describe_atlas(atlas: Atlas) -> str:
     return f"{name}, {len(atlas.regions)} regions, from {atlas.source}"
 
 
+def _through_time(request: Request, plan: Plan) -> list[str]:
+    """Return what is said of sessions to be brought together, if that is asked for."""
+    if not request.longitudinal:
+        return []
+    return [
+        f"{one.key}: {', '.join(f'ses-{session}' for session in series.sessions)} of {series.stem}"
+        for one in longitudinal_of(request, plan)
+        for series in one.series
+    ] or ["--longitudinal: nothing was acquired, with a T1w, in two sessions of a participant"]
+
+
 def _nothing_to_do(request: Request, plan: Plan) -> str:
     issues = "".join(f"\n{line}" for line in _issue_lines(plan))
     return f"{request.bids_dir}: there is nothing to do{issues}"
@@ -316,12 +334,14 @@ def _without_t1w(request: Request, plan: Plan) -> bool:
 
 def _write_pages(request: Request, participants: set[str]) -> list[Exception]:
     """Write the pages of some participants; return what went wrong in those not written."""
+    from qsmprep.reports.longitudinal import write_longitudinal_page
     from qsmprep.reports.participant import write_participant_page
 
     status = [asdict(row) for row in read_status(request.out_dir)]
     bugs: list[Exception] = []
     for participant in sorted(participants):
         try:
+            write_longitudinal_page(request.out_dir, participant, status=status)
             write_participant_page(
                 request.out_dir, participant, status=status, command=request.command
             )

@@ -17,9 +17,11 @@ import sys
 import qsmprep
 from qsmprep import cli
 from qsmprep.bids.atlas import Atlas
+from qsmprep.bids.longitudinal import Longitudinal
 from qsmprep.bids.models import Acquisition, Plan
 from qsmprep.bids.output import check_output_dir, container
 from qsmprep.bids.status import StatusRow, read_status, skipped_rows, update_status
+from qsmprep.compute import longitudinal_of
 from qsmprep.errors import QSMPrepError, RequestError
 from qsmprep.files import atomic_write_text
 from qsmprep.request import Request, resolve
@@ -152,15 +154,20 @@ class Study:
         return found
 
     @cached_property
+    def through(self) -> dict[str, Longitudinal]:
+        """Whose sessions are brought together, by the label of the participant."""
+        return {one.participant: one for one in longitudinal_of(self.request, self.plan)}
+
+    @cached_property
     def finished(self) -> set[str]:
         """Participants of whom everything is there; one output folder holds one protocol."""
         rows = read_status(self.request.out_dir)
         done = {row.identity for row in rows if row.status == "done"}
-        return {
-            label
-            for label, acquisitions in self.by_participant.items()
-            if done.issuperset(StatusRow.of(a, "done").identity for a in acquisitions)
-        }
+        parts: list[Acquisition | Longitudinal] = [
+            *self.plan.acquisitions, *self.through.values(),
+        ]  # fmt: skip
+        left = [p for p in parts if StatusRow.named(p.key, "done").identity not in done]
+        return self.by_participant.keys() - {part.participant for part in left}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -349,6 +356,7 @@ def _cost(studies: Sequence[Study], names: Sequence[str], nprocs: int) -> tuple[
                 study.request.protocol,
                 heads=study.heads,
                 nprocs=nprocs,
+                through=[study.through[name]] if name in study.through else [],
             )
             for study in studies
             if name in study.by_participant

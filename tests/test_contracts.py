@@ -9,6 +9,7 @@ import re
 import pytest
 
 from qsmprep.bids.atlas import Atlas, AtlasMember
+from qsmprep.bids.models import GivenLesions, LesionImage
 from qsmprep.methods.regions import Region
 from qsmprep.protocol import Protocol
 import qsmprep.workflows
@@ -25,6 +26,13 @@ ATLAS = Atlas(
     regions=(Region(1, "putamen", "L"),),
     digest="0" * 12,
 )
+LESIONS = GivenLesions(
+    LesionImage(Path(__file__), "FLAIR"),
+    numbered=True,
+    flair=Path(__file__),
+    veins=LesionImage(Path(__file__), "T1w"),
+    enhancing=LesionImage(Path(__file__), "GRE"),
+)
 EXAMPLES = {
     "init_acquisition_quality_wf": {"checked": {}},
     "init_anatomy_wf": {"seed": 1},
@@ -39,6 +47,14 @@ EXAMPLES = {
         "offset": PROTOCOL.offset,
         "unwrapping": PROTOCOL.unwrapping,
         "field": PROTOCOL.field,
+    },
+    "init_flair_wf": {"seed": 1},
+    "init_lesions_wf": {
+        "given": LESIONS,
+        "rules": PROTOCOL.regions,
+        "regions": [(1, "putamen", "L")],
+        "not_white": [1],
+        "seed": 1,
     },
     "init_inversion_wf": {"stage": PROTOCOL.inversion},
     "init_masking_wf": {"te": TE, "masking": PROTOCOL.masking, "trust": PROTOCOL.trust},

@@ -18,6 +18,8 @@ from qsmprep.methods.referencing import REFERENCES
 from qsmprep.protocol import ALGORITHMS, SETTINGS, Protocol, parameters, presets
 from qsmprep.run import Exit
 from qsmprep.simulate import cli as simulate_cli
+from qsmprep.simulate.cohorts.studies import STUDIES
+from qsmprep.statistics.kinds import KINDS
 
 PAGES = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
@@ -113,6 +115,19 @@ def test_the_reference_is_what_the_code_says():
     generate = runpy.run_path(str(ROOT / "docs/generate.py"))
     written = {path.name: path.read_text("utf-8") for path in generate["FOLDER"].iterdir()}
     assert written == generate["pages"](), "run: python docs/generate.py"
+
+
+def test_every_kind_of_model_is_in_the_table_with_its_rows_and_a_page():
+    for kind, (_, rows) in KINDS.items():
+        found = re.search(rf"^\| \[`{kind}`\]\((models/[\w-]+\.md)[^|]*\|.* \| {rows} \|$",
+                          text("docs/models.md"), re.MULTILINE)  # fmt: skip
+        assert found, f"docs/models.md: no row for {kind} of {rows}"
+        assert f"`{kind}`" in text(f"docs/{found[1]}")
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_every_simulated_study_is_documented(study):
+    assert f"`{study}`" in text("docs/usage.md").split("## Simulated datasets")[1]
 
 
 def test_every_reference_is_documented():

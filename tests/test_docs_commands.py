@@ -16,8 +16,11 @@ import pytest
 from qsmprep import cli
 from qsmprep.bids.dataset import SUFFIXES
 from qsmprep.geometry import Geometry
+from qsmprep.group.model_files import read_plan
 from qsmprep.methods.inversion import INVERSIONS
 from qsmprep.protocol import Protocol
+from qsmprep.simulate import cli as simulate_cli
+from qsmprep.statistics.kinds import KINDS
 
 LANGUAGES = {"sh", "python", "toml", "json", "", "{eval-rst}"}
 
@@ -26,6 +29,7 @@ ELSEWHERE = {
     r"make test": ".ci/run",
     r"make check": "Makefile",
     r"make docs": "Makefile",
+    r"make literature": "Makefile",
     r"qsmprep-simulate BIDS --preset demo": "Makefile",
     r"(docker|podman|buildah|apptainer|singularity) ": "containers/check.sh",
     r"(sbatch|squeue|sacct|scancel|srun|qsmprep-slurm) ": "containers/slurm-check.sh",
@@ -104,6 +108,8 @@ def test_commands_that_are_shown_work(command, sandbox, program, monkeypatch, ca
     first, *arguments = shlex.split(re.sub(r"^(\w+=\S+ )+", "", command))
     if first == "qsmprep":
         run_qsmprep(arguments, program, capsys)
+    elif first == "qsmprep-simulate":
+        assert simulate_cli.main([*arguments[:2], str(tmp_path / "new")]) == 0
     elif first == "python" and arguments[0].startswith("benchmarks/"):
         run_help_of(ROOT / arguments[0])
     elif first == "python" and arguments == ["docs/generate.py"]:
@@ -163,10 +169,13 @@ def test_a_method_is_added_in_the_steps_that_are_shown(monkeypatch):
 
 
 @pytest.mark.parametrize("block", blocks("toml"), ids=str)
-def test_protocols_that_are_shown_are_understood(block, tmp_path):
+def test_protocols_and_models_that_are_shown_are_understood(block, tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text(block.content, encoding="utf-8")
-    Protocol.read(path)
+    if "[model." in block.content:
+        assert read_plan([path], KINDS).models
+    else:
+        Protocol.read(path)
 
 
 @pytest.mark.parametrize("block", blocks("json"), ids=str)

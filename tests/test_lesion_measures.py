@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import numpy as np
+from phantoms import ball, coordinates
 import pytest
 from scipy import ndimage
 
@@ -23,7 +24,6 @@ from qsmprep.methods.lesions.profile import radial_profile, rim_of
 from qsmprep.methods.lesions.surroundings import WhiteMatter
 from qsmprep.methods.lesions.veins import find_veins
 from qsmprep.methods.regions import Rules
-from tests.phantoms import ball, coordinates
 
 DATA = Path(os.environ.get("QSMPREP_TEST_DATA", Path(__file__).parents[2] / "shared/data"))
 CUBE = Geometry((1.0, 1.0, 1.0))

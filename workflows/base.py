@@ -20,6 +20,7 @@ from qsmprep.workflows.echoes import init_echoes_wf
 from qsmprep.workflows.field import init_field_wf
 from qsmprep.workflows.inversion import init_inversion_wf
 from qsmprep.workflows.labels import connect_labels, connect_segmentation
+from qsmprep.workflows.lesions import connect_lesions
 from qsmprep.workflows.longitudinal import build_longitudinal, connect_through_time
 from qsmprep.workflows.masking import init_masking_wf
 from qsmprep.workflows.quality import connect_quality, connect_regions_quality
@@ -141,7 +142,7 @@ def build_acquisition(study: Study, acquisition: Acquisition) -> pe.Workflow:
         (workflow.get_node("echoes_wf"), draw, [
             ("outputnode.combined", "magnitude"), ("outputnode.phase", "phase"),
         ]),
-        (draw, figure_sink(study, acquisition, "keep"), [("figures", "figures")]),
+        (draw, figure_sink(study, acquisition.stem, "keep"), [("figures", "figures")]),
     ])  # fmt: skip
     _connect_swi(workflow, study, acquisition)
     connect_quality(workflow, study, acquisition)
@@ -306,9 +307,10 @@ def _connect_regions(
         (labels, draw, [("dseg", "dseg")]),
         (coregistration, draw, [("outputnode.t1w_brain", "t1w_brain")]),
         (regions, draw, [("outputnode.table", "table")]),
-        (draw, figure_sink(study, acquisition, "keep_regions"), [("figures", "figures")]),
+        (draw, figure_sink(study, acquisition.stem, "keep_regions"), [("figures", "figures")]),
     ])  # fmt: skip
     connect_regions_quality(workflow, study, acquisition)
+    connect_lesions(workflow, study, acquisition)
 
 
 def _connect_template(workflow: pe.Workflow, coregistration: pe.Workflow, save: pe.Node) -> None:

@@ -13,11 +13,19 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 import nibabel as nb
 import numpy as np
 
+from qsmprep.bids.longitudinal import Longitudinal
 from qsmprep.bids.models import Acquisition
 from qsmprep.bids.template import Template
 from qsmprep.errors import RequestError
 from qsmprep.protocol import Protocol
 from qsmprep.resources import Resources
+from qsmprep.workflows.steps import (
+    steps_of_anatomy,
+    steps_of_lesions,
+    steps_of_maps,
+    steps_of_regions,
+    steps_through_time,
+)
 
 if TYPE_CHECKING:  # nipype takes a second, and what a job needs is asked for without it
     from nipype.pipeline import engine as pe
@@ -70,7 +78,9 @@ PROGRAM_MB = 500
 UNKNOWN = Cost(400.0, 100.0, 20.0)
 """Of a step that is not listed: more than any that is."""
 
-LIGHT = frozenset({"Merge", "IdentityInterface", "SaveDerivatives", "SaveFigures"})
+LIGHT = frozenset(
+    ["Merge", "Select", "IdentityInterface", "MeasureChange", "SaveDerivatives", "SaveFigures"]
+)
 """Interfaces that hold no voxels, or one volume after the other."""
 
 STACKS_HEADS = frozenset({"FuseLabels", "RefineDeepNuclei"})
@@ -85,6 +95,10 @@ GRIDS = {
     "participant_space_wf": ("gre", "t1w"),
     "participant_references_wf": ("t1w",),
     "participant_regions_wf": ("t1w",),
+    "common": ("t1w",),
+    "lesions_wf": ("gre", "t1w"),
+    "flair_wf": ("t1w", "t1w"),
+    "baseline_space_wf": ("gre", "gre"),
     "place": ("t1w", "template"),
     "regions_quality_wf": ("gre", "t1w", "template"),
 }
@@ -224,6 +238,7 @@ def check_memory(
     template: Template,
     heads: int,
     resources: Resources,
+    through: Sequence[Longitudinal] = (),
 ) -> None:
     """
     Refuse to start what cannot end within the memory given.
@@ -236,13 +251,15 @@ def check_memory(
         How many the atlas has.
     resources
         Memory of all processes together.
+    through
+        Participants whose sessions are brought together.
 
     Raises
     ------
     RequestError
         If one step alone needs more.
     """
-    steps = _steps(acquisitions, protocol, template=template, heads=heads)
+    steps = _steps(acquisitions, protocol, template=template, heads=heads, through=through)
     largest = max(steps, key=lambda step: step.mb)
     least = _rounded(PROGRAM_MB + WORKER_MB + largest.mb, 100)
     if resources.mem_mb < least:
@@ -279,7 +296,12 @@ LEAST_MINUTES = 15
 
 
 def job_cost(
-    acquisitions: Sequence[Acquisition], protocol: Protocol, *, heads: int, nprocs: int
+    acquisitions: Sequence[Acquisition],
+    protocol: Protocol,
+    *,
+    heads: int,
+    nprocs: int,
+    through: Sequence[Longitudinal] = (),
 ) -> JobCost:
     """
     Return what the job of one participant needs.
@@ -301,8 +323,10 @@ def job_cost(
         How many the atlas has, 0 for maps without regions.
     nprocs
         Steps that may run at once.
+    through
+        The participant, if the sessions are brought together.
     """
-    steps = list(_steps(acquisitions, protocol, template=Template(), heads=heads))
+    steps = list(_steps(acquisitions, protocol, template=Template(), heads=heads, through=through))
     largest, seconds = max(step.mb for step in steps), sum(step.seconds for step in steps)
     usual = sum(step.mb * step.seconds for step in steps) / seconds
     memory = PROGRAM_MB + nprocs * WORKER_MB + largest + (nprocs - 1) * usual
@@ -320,7 +344,12 @@ class _Step(NamedTuple):
 
 
 def _steps(
-    acquisitions: Sequence[Acquisition], protocol: Protocol, *, template: Template, heads: int
+    acquisitions: Sequence[Acquisition],
+    protocol: Protocol,
+    *,
+    template: Template,
+    heads: int,
+    through: Sequence[Longitudinal],
 ) -> Iterator[_Step]:
     """Return all steps, those of a T1w once."""
     anatomies = set()
@@ -332,63 +361,20 @@ def _steps(
             if acquisition.t1w.key not in anatomies:
                 steps += steps_of_anatomy(protocol, heads)
             anatomies.add(acquisition.t1w.key)
+            if acquisition.lesions:
+                steps += steps_of_lesions(acquisition.lesions)
         for kind, part in steps:
-            seconds = 1.0 + cost_of(kind).seconds * size.voxels(part) / 1e6
-            yield _Step(acquisition.key, kind, size.need_mb(kind, part), seconds)
+            yield _step(acquisition.key, kind, part, size)
+    for one in through:
+        size = Size.largest(one.acquisitions, template, heads)
+        for kind, part in steps_through_time(one, protocol, heads):
+            yield _step(one.key, kind, part, size)
+
+
+def _step(key: str, kind: str, part: str, size: Size) -> _Step:
+    seconds = 1.0 + cost_of(kind).seconds * size.voxels(part) / 1e6
+    return _Step(key, kind, size.need_mb(kind, part), seconds)
 
 
 def _rounded(number: float, step: int) -> int:
     return step * math.ceil(number / step)
-
-
-def steps_of_maps(protocol: Protocol, echoes: int) -> Iterable[tuple[str, str]]:
-    """Return kind and part of each step from echoes to susceptibility."""
-    method = {name: str(stage.get("method", "")) for name, stage in protocol.stages.items()}
-    yield from (
-        (kind, "")
-        for kind in (
-            "ReadEchoes", "PhaseQuality", "TrustPhase", "FindFringes", "JudgeSign", "Reference",
-            "CheckAcquisition", "MeasureQuality", "DrawMaps", "MakeSWI",
-            f"FindBrain.{method['masking']}",
-            f"Unwrap.{method['unwrapping']}",
-            f"FitField.{method['field']}",
-            f"RemoveBackground.{method['background']}",
-            f"Invert.{method['inversion']}",
-        )
-    )  # fmt: skip
-    if echoes > 1:
-        yield from (
-            (kind, "")
-            for kind in (
-                "CorrectBipolar",
-                f"RemoveOffset.{method['offset']}",
-                f"FitR2star.{method['relaxometry']}",
-            )
-        )
-    if protocol.trust.two_pass:
-        yield f"RemoveBackground.{method['background']}", ""
-        yield f"Invert.{method['inversion']}", ""
-
-
-def steps_of_anatomy(protocol: Protocol, heads: int) -> list[tuple[str, str]]:
-    """Return kind and part of each step from a T1w to its labels."""
-    kinds = ["TemplateFiles", "N4", "BrainMask", "SyN", "Tissues", *["ApplyTransforms"] * 3]
-    steps = [(kind, "anatomy_wf") for kind in kinds] + [("AlignAtlas", "place")] * heads
-    if heads:
-        steps.append((f"FuseLabels.{protocol.segmentation.fusion}", "segmentation_wf"))
-    return steps
-
-
-def steps_of_regions(protocol: Protocol) -> list[tuple[str, str]]:
-    """Return kind and part of each step that brings T1w, echoes and template together."""
-    steps = [
-        ("RigidToMagnitude", "coregistration_wf"),
-        *[("ApplyTransforms", "coregistration_wf")] * 6,
-        *[("CarryMap", "template_wf")] * 2,
-        *[(kind, "") for kind in ("Reference", "RegionTable", "DrawRegions")],
-        *[("ApplyTransforms", "regions_quality_wf")] * 2,
-        ("MeasureRegions", "regions_quality_wf"),
-    ]
-    if protocol.segmentation.contrast == "hybrid":
-        steps.append((f"RefineDeepNuclei.{protocol.segmentation.fusion}", ""))
-    return steps

@@ -11,16 +11,16 @@ from qsmprep.bids.atlas import Atlas
 from qsmprep.bids.longitudinal import Longitudinal, Series
 from qsmprep.bids.models import Acquisition
 from qsmprep.interfaces.change import MeasureChange
-from qsmprep.interfaces.longitudinal import CommonMask, ParticipantTemplate
-from qsmprep.interfaces.registration import CarryMap
+from qsmprep.interfaces.longitudinal import CommonMask, MeanMap, ParticipantTemplate
 from qsmprep.workflows._graph import open_graph
 from qsmprep.workflows.anatomy import init_anatomy_wf
 from qsmprep.workflows.labels import segment_anatomy
+from qsmprep.workflows.lesion_series import connect_lesion_series, connect_lesion_sessions
+from qsmprep.workflows.participant_space import init_participant_space_wf
 from qsmprep.workflows.referencing import init_referencing_wf
 from qsmprep.workflows.regions import init_regions_wf
 from qsmprep.workflows.sharing import MARK, name_of
 from qsmprep.workflows.study import Study, participant_sink, series_sink, through_time_sink
-from qsmprep.workflows.template import INTERPOLATIONS
 
 
 def init_participant_template_wf(
@@ -49,9 +49,15 @@ def init_participant_template_wf(
         Mean T1w, zero outside the brain.
     t1w_to_participant
         Rigid ITK transforms that carry each T1w to the mean, in the order of the inputs.
+    participant_to_t1w
+        Their inverses.
+    t1w
+        Each T1w there, zero outside the brain.
     """
     workflow, inputnode, outputnode = open_graph(
-        name, ["t1w", "brain_mask"], ["template", "t1w_to_participant"]
+        name,
+        ["t1w", "brain_mask"],
+        ["template", "t1w_to_participant", "participant_to_t1w", "t1w"],
     )
     average = pe.Node(ParticipantTemplate(seed=seed), name="average")
 
@@ -59,75 +65,9 @@ def init_participant_template_wf(
         (inputnode, average, [("t1w", "t1w"), ("brain_mask", "brain_mask")]),
         (average, outputnode, [
             ("template", "template"), ("transforms", "t1w_to_participant"),
+            ("inverses", "participant_to_t1w"), ("moved", "t1w"),
         ]),
     ])  # fmt: skip
-    return workflow
-
-
-def init_participant_space_wf(
-    *, r2star: bool = True, name: str = "participant_space_wf"
-) -> pe.Workflow:
-    """
-    Carry maps of one session to the space of all, with one interpolation.
-
-    Parameters
-    ----------
-    r2star
-        Whether there is a relaxation rate: a single echo has none.
-    name
-        Name of the workflow.
-
-    Inputs
-    ------
-    chi
-        Susceptibility, ppm.
-    noise
-        Standard deviation of the field, ppm.
-    r2star
-        Effective transverse relaxation rate, 1/s.
-    trusted_mask
-        Where susceptibility is known.
-    brain_mask
-        Brain in GRE space.
-    gre_to_t1w
-        ITK transform that carries images of the echoes to the T1w.
-    t1w_to_participant
-        ITK transform that carries the T1w to the space of all sessions.
-    template
-        Image on the grid of that space.
-
-    Outputs
-    -------
-    chi
-        Susceptibility, ppm; zero where not known.
-    noise
-        Standard deviation of the field, ppm.
-    r2star
-        Relaxation rate, 1/s.
-    trusted_mask
-        Where susceptibility is known.
-    """
-    masks = {"chi": "trusted_mask", "noise": "trusted_mask", "r2star": "brain_mask"}
-    workflow, inputnode, outputnode = open_graph(
-        name,
-        [*masks, "trusted_mask", "brain_mask", "gre_to_t1w", "t1w_to_participant", "template"],
-        [*masks, "trusted_mask"],
-    )
-    route = pe.Node(Merge(2), name="route")
-    workflow.connect([
-        (inputnode, route, [("gre_to_t1w", "in1"), ("t1w_to_participant", "in2")]),
-    ])  # fmt: skip
-    for image, mask in masks.items():
-        if image == "r2star" and not r2star:
-            continue
-        interpolation = INTERPOLATIONS.get(image, "linear")
-        carry = pe.Node(CarryMap(interpolation=interpolation), name=f"carry_{image}")
-        workflow.connect([
-            (inputnode, carry, [(image, "image"), (mask, "mask"), ("template", "reference")]),
-            (route, carry, [("out", "transforms")]),
-            (carry, outputnode, [("resampled", image)]),
-        ])  # fmt: skip
-    workflow.connect(workflow.get_node("carry_chi"), "mask", outputnode, "trusted_mask")
     return workflow
 
 
@@ -165,15 +105,24 @@ def _connect_series(
     workflow: pe.Workflow, study: Study, atlas: Atlas, longitudinal: Longitudinal, series: Series
 ) -> None:
     """Measure every session of a series, and what changed."""
-    mark = series.stem.replace("-", "").replace("_", "")
+    mark = _mark(series)
     count = len(series.acquisitions)
-    masks = pe.Node(Merge(count), name=f"masks_{mark}")
-    common = pe.Node(CommonMask(), name=f"common_mask_{mark}")
+    shared = {"trusted_mask": CommonMask(), "chi": MeanMap()}
+    if any(len(acquisition.echo_times) > 1 for acquisition in series.acquisitions):
+        shared["r2star"] = MeanMap()
+    gather = {port: pe.Node(Merge(count), name=f"all_{port}_{mark}") for port in shared}
+    common = {
+        port: pe.Node(interface, name=f"common_{port}_{mark}")
+        for port, interface in shared.items()
+    }
+    for port, node in common.items():
+        workflow.connect(
+            gather[port], "out", node, "masks" if port == "trusted_mask" else "images"
+        )
     tables = pe.Node(Merge(count), name=f"tables_{mark}")
     change = pe.Node(MeasureChange(years=list(series.years)), name=f"change_{mark}")
     save = series_sink(study, longitudinal, series, f"save_change_{mark}")
     workflow.connect([
-        (masks, common, [("out", "masks")]),
         (tables, change, [("out", "tables")]),
         (change, save, [("table", "change")]),
     ])  # fmt: skip
@@ -181,8 +130,17 @@ def _connect_series(
         space, regions = _connect_session(
             workflow, study, atlas, longitudinal, acquisition, common
         )
-        workflow.connect(space, "outputnode.trusted_mask", masks, f"in{number}")
+        for port, node in gather.items():
+            if port != "r2star" or len(acquisition.echo_times) > 1:
+                workflow.connect(space, f"outputnode.{port}", node, f"in{number}")
         workflow.connect(regions, "outputnode.table", tables, f"in{number}")
+    if series.lesions:
+        connect_lesion_series(workflow, study, longitudinal, series.lesions, mark)
+
+
+def _mark(series: Series) -> str:
+    """Return what to tell the nodes of a series by."""
+    return series.stem.replace("-", "").replace("_", "")
 
 
 def _connect_session(
@@ -191,14 +149,16 @@ def _connect_session(
     atlas: Atlas,
     longitudinal: Longitudinal,
     acquisition: Acquisition,
-    common: pe.Node,
+    common: Mapping[str, pe.Node],
 ) -> tuple[pe.Workflow, pe.Workflow]:
     """Carry a session to the common space and measure it there; return who does which."""
     mark = f"__{acquisition.name_safe}"
     r2star = len(acquisition.echo_times) > 1
     keys = [anatomy.key for anatomy in longitudinal.anatomies]
     place = keys.index(acquisition.t1w.key) if acquisition.t1w else 0
-    own = pe.Node(Select(index=[place]), name=f"transform{mark}")
+    own, t1w = (
+        pe.Node(Select(index=[place]), name=f"{what}{mark}") for what in ("transform", "t1w")
+    )
     space = init_participant_space_wf(r2star=r2star, name=f"participant_space_wf{mark}")
     reference = init_referencing_wf(
         referencing=study.protocol.referencing,
@@ -218,15 +178,16 @@ def _connect_session(
     maps = ["chi", *(["r2star"] if r2star else [])]
     workflow.connect([
         (average, own, [("outputnode.t1w_to_participant", "inlist")]),
+        (average, t1w, [("outputnode.t1w", "inlist")]),
         (own, space, [("out", "inputnode.t1w_to_participant")]),
         (average, space, [("outputnode.template", "inputnode.template")]),
         (space, reference, [(f"outputnode.{port}", f"inputnode.{port}") for port in maps]),
         (space, regions, [
             (f"outputnode.{port}", f"inputnode.{port}") for port in (*maps, "noise")
         ]),
-        (common, reference, [("mask", "inputnode.mask")]),
-        (common, regions, [("mask", "inputnode.trusted_mask")]),
-        (common, save, [("mask", "trusted_mask")]),
+        (common["trusted_mask"], reference, [("mask", "inputnode.mask")]),
+        (common["trusted_mask"], regions, [("mask", "inputnode.trusted_mask")]),
+        (common["trusted_mask"], save, [("mask", "trusted_mask")]),
         (prepare, reference, [
             ("outputnode.csf", "inputnode.fluid"), ("outputnode.wm", "inputnode.white_matter"),
         ]),
@@ -241,7 +202,10 @@ def _connect_session(
         (reference, save, [("outputnode.chi", "chi"), ("outputnode.facts", "facts")]),
         (regions, save, [("outputnode.table", "regions")]),
         (own, save, [("out", "t1w_to_participant")]),
+        (t1w, save, [("out", "t1w")]),
     ])  # fmt: skip
+    for port in common.keys() - {"trusted_mask"}:  # so that veins are the same for all sessions
+        workflow.connect(common[port], "mean", regions, f"inputnode.mean_{port}")
     return space, regions
 
 
@@ -276,13 +240,17 @@ def connect_through_time(
     for series in longitudinal.series:
         for acquisition in series.acquisitions:
             _connect_maps(workflow, graph, acquisitions[acquisition.key], acquisition)
+        if series.lesions:
+            connect_lesion_sessions(workflow, graph, series.lesions, acquisitions, _mark(series))
 
 
 def _connect_maps(
     workflow: pe.Workflow, graph: pe.Workflow, source: pe.Workflow, acquisition: Acquisition
 ) -> None:
-    """Connect the maps of one session."""
-    target = f"participant_space_wf__{acquisition.name_safe}.inputnode"
+    """Connect the maps of one session to all that carries them."""
+    spaces = [f"participant_space_wf__{acquisition.name_safe}"]
+    if graph.get_node(f"baseline_space_wf__{acquisition.name_safe}"):
+        spaces.append(f"baseline_space_wf__{acquisition.name_safe}")
     parts = {MARK.sub("", node.name) for node in source._graph}
     unreferenced = "two_pass_wf" if "two_pass_wf" in parts else "inversion_wf"
     ports = {
@@ -296,4 +264,5 @@ def _connect_maps(
         ports["r2star"] = ("relaxometry_wf", "r2star")
     for port, (part, output) in ports.items():
         output = f"{name_of(source, part)}.outputnode.{output}"
-        workflow.connect(source, output, graph, f"{target}.{port}")
+        for space in spaces:
+            workflow.connect(source, output, graph, f"{space}.inputnode.{port}")

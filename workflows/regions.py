@@ -41,6 +41,10 @@ def init_regions_wf(*, atlas: Atlas, rules: Rules, name: str = "regions_wf") -> 
         Brain in GRE space.
     trusted_mask
         Where the maps are measured.
+    mean_chi
+        Mean susceptibility of several sessions, where vessels are sought; optional.
+    mean_r2star
+        Their mean R2*; optional.
     gm
         Probability of grey matter in GRE space.
     references
@@ -55,7 +59,7 @@ def init_regions_wf(*, atlas: Atlas, rules: Rules, name: str = "regions_wf") -> 
     """
     inputs = [
         "chi", "noise", "r2star", "dseg", "dseg_t1w", "dseg_carried", "brain_mask",
-        "trusted_mask", "gm", "references", "labels",
+        "trusted_mask", "mean_chi", "mean_r2star", "gm", "references", "labels",
     ]  # fmt: skip
     workflow, inputnode, outputnode = open_graph(name, inputs, ["table"])
     table = pe.Node(

@@ -14,6 +14,7 @@ from qsmprep.bids.derivatives import bids_uri
 from qsmprep.bids.longitudinal import Longitudinal, Series
 from qsmprep.bids.lookups import tissue_of
 from qsmprep.bids.models import Acquisition, Anatomy
+from qsmprep.bids.outputs import output_path
 from qsmprep.bids.template import MNI, Template
 from qsmprep.interfaces.derivatives import SaveDerivatives
 from qsmprep.interfaces.figures import SaveFigures
@@ -152,14 +153,62 @@ def through_time_sink(
     )
 
 
+def lesion_sink(study: Study, acquisition: Acquisition, kind: str, name: str) -> pe.Node:
+    """Return a node that saves outputs of the lesions of an acquisition, or of its FLAIR."""
+    sources = [path for part in acquisition.parts.values() for path in part]
+    given = acquisition.lesions
+    if given and given.flair:
+        sources.append(given.flair)
+    return _sink(
+        study,
+        name,
+        kind,
+        acquisition.stem,
+        sources=sources,
+        suffix=acquisition.suffix,
+        known=_known(study, acquisition) | {"LesionImages": _drawn(acquisition)},
+    )
+
+
+def lesion_series_sink(
+    study: Study, longitudinal: Longitudinal, series: Series, name: str
+) -> pe.Node:
+    """Return a node that saves lesions through time."""
+    first = series.acquisitions[0]
+    path = output_path(
+        "acquisition", "chi", first.stem, atlas="", template="", suffix="", extension=".nii.gz"
+    )
+    drawn = [uri for one in series.acquisitions for uri in _drawn(one)]
+    return _sink(
+        study,
+        name,
+        "lesion_series",
+        series.stem,
+        sources=[_first(acquisition) for acquisition in series.acquisitions],
+        known={"SpatialReference": f"bids::{path.as_posix()}", "LesionImages": drawn},
+        participant_image=f"bids::{longitudinal.image.as_posix()}",
+    )
+
+
+def _drawn(acquisition: Acquisition) -> list[str]:
+    """Return how sidecars name the images of lesions of an acquisition."""
+    images = acquisition.lesions.images.values() if acquisition.lesions else ()
+    name = f"sub-{acquisition.participant}"
+    folders = [next(up for up in image.path.parents if up.name == name) for image in images]
+    return [
+        f"bids:lesions:{image.path.relative_to(folder.parent).as_posix()}"
+        for image, folder in zip(images, folders, strict=True)
+    ]
+
+
 def _first(acquisition: Acquisition) -> Path:
     """Return the first of the files of an acquisition."""
     return next(iter(acquisition.parts.values()))[0]
 
 
-def figure_sink(study: Study, acquisition: Acquisition, name: str) -> pe.Node:
-    """Return a node that saves figures of an acquisition."""
-    return pe.Node(SaveFigures(out_dir=str(study.out_dir), stem=acquisition.stem), name=name)
+def figure_sink(study: Study, stem: str, name: str) -> pe.Node:
+    """Return a node that saves figures of what is named `stem`."""
+    return pe.Node(SaveFigures(out_dir=str(study.out_dir), stem=stem), name=name)
 
 
 def _sink(

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from benchmarks.literature.table import row
 from qsmprep.simulate.cohorts.decline import decline
 from qsmprep.statistics.mixed import mixed
 
@@ -12,11 +13,6 @@ MODELS = {
               {"by_both": -0.015}),
 }  # fmt: skip
 PUBLISHED = {"ST-12": "-0.020 (SE .008)", "ST-13": "-0.02 (SE .008)"}
-
-
-def row(test, quantity, published, truth, recovered, tolerance, passed):
-    return {"test": test, "quantity": quantity, "published": published, "truth": truth,
-            "recovered": recovered, "tolerance": tolerance, "passed": bool(passed)}  # fmt: skip
 
 
 def cohort_rows(test):

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from benchmarks.literature.table import row
 from qsmprep.simulate.cohorts.groups import CLINICAL, MEANS, SPREAD, groups, patients
 from qsmprep.statistics.ancova import ancova
 from qsmprep.statistics.linear import ols
@@ -11,11 +12,6 @@ from qsmprep.statistics.regression import fit
 
 SEEDS = 300
 PRINTED = "printed 27.5 / 21.1 by a news text, a lost minus sign; "
-
-
-def row(test, quantity, published, truth, recovered, tolerance, passed):
-    return {"test": test, "quantity": quantity, "published": published, "truth": truth,
-            "recovered": recovered, "tolerance": tolerance, "passed": bool(passed)}  # fmt: skip
 
 
 def exact_rows():
@@ -93,7 +89,3 @@ def clinical_rows():
 
 def rows() -> list[dict]:
     return exact_rows() + many_rows() + clinical_rows()
-
-
-if __name__ == "__main__":
-    print(pd.DataFrame(rows()).to_string())

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from benchmarks.literature.table import row
 from qsmprep.simulate.cohorts.sites import SCALES, sites, travellers, upgrade
 from qsmprep.statistics import harmonisation, random_intercept, travelling
 
@@ -12,11 +13,6 @@ SEEDS = 50
 GOLDEN = Path(__file__).parents[2] / "tests/golden"
 COVARIATES = ["age", "sex", "group"]
 THEIRS = "neuroCombat 0.2.12, another simulation: "
-
-
-def row(test, quantity, published, truth, recovered, tolerance, passed):
-    return {"test": test, "quantity": quantity, "published": published, "truth": truth,
-            "recovered": recovered, "tolerance": tolerance, "passed": bool(passed)}  # fmt: skip
 
 
 def both(method, cohort, batch, covariates):

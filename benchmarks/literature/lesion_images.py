@@ -4,6 +4,7 @@ import inspect
 
 import numpy as np
 
+from benchmarks.literature import table
 from qsmprep.errors import RequestError
 from qsmprep.methods.inversion import INVERSIONS
 from qsmprep.methods.lesions import LesionMaps, LesionRules, measure_lesions
@@ -43,8 +44,7 @@ def measure(phantom, chi, quantity="susceptibility"):
 
 
 def row(quantity, truth, recovered, tolerance, passed, published=""):
-    return {"test": "ST-06", "quantity": quantity, "published": published, "truth": truth,
-            "recovered": recovered, "tolerance": tolerance, "passed": bool(passed)}  # fmt: skip
+    return table.row("ST-06", quantity, published, truth, recovered, tolerance, passed)
 
 
 def figure_rows(name, true, found, *, must):

@@ -1,7 +1,6 @@
 """ST-01: what is said of 32 lesions at enhancement (AJNR 40:987, 2019)."""
 
-import pandas as pd
-
+from benchmarks.literature import table as told
 from qsmprep.simulate.cohorts.lesion_table import lesions
 from qsmprep.statistics.describe import describe
 
@@ -17,8 +16,7 @@ VALUES = [("all", 10.63, None), ("nodular", 6.87, 5.80), ("shell", 12.10, 8.95)]
 
 
 def row(quantity, published, recovered, tolerance, passed):
-    return {"test": "ST-01", "quantity": quantity, "published": published, "truth": published,
-            "recovered": recovered, "tolerance": tolerance, "passed": bool(passed)}  # fmt: skip
+    return told.row("ST-01", quantity, published, published, recovered, tolerance, passed)
 
 
 def rows() -> list[dict]:
@@ -38,7 +36,3 @@ def rows() -> list[dict]:
         table.append(row(f"susceptibility, {group}, ppb", f"{mean:.2f}{spread}", shown, "0.005",
                          close))  # fmt: skip
     return table
-
-
-if __name__ == "__main__":
-    print(pd.DataFrame(rows()).to_string())

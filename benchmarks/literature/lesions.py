@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from benchmarks.literature.table import row
 from qsmprep.simulate.cohorts import lesions
 from qsmprep.statistics.growth import growth
 from qsmprep.statistics.mixed import mixed
@@ -13,11 +14,6 @@ STUDY = {
 }  # fmt: skip
 MEANS = np.r_[lesions.MEANS["rim+"], lesions.MEANS["rim-"]]
 TABLE = "18 means, 4.2 to 29.0 ppb"
-
-
-def row(test, quantity, published, truth, recovered, tolerance, passed):
-    return {"test": test, "quantity": quantity, "published": published, "truth": truth,
-            "recovered": recovered, "tolerance": tolerance, "passed": bool(passed)}  # fmt: skip
 
 
 def mean_rows():

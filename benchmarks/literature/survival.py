@@ -4,6 +4,7 @@ from lifelines import KaplanMeierFitter
 import numpy as np
 import pandas as pd
 
+from benchmarks.literature.table import row
 from qsmprep.simulate.cohorts.survival import time_to_impairment, time_to_impairment_pet
 from qsmprep.statistics.cox import cox
 from qsmprep.statistics.km import km
@@ -11,11 +12,6 @@ from qsmprep.statistics.km import km
 SEEDS = 100
 FOLLOWED = {"time": "time_to_event", "event": "event"}
 COVARIATES = "chi + age + sex + education + apoe4"
-
-
-def row(test, quantity, published, truth, recovered, tolerance, passed):
-    return {"test": test, "quantity": quantity, "published": published, "truth": truth,
-            "recovered": recovered, "tolerance": tolerance, "passed": bool(passed)}  # fmt: skip
 
 
 def many(cohort, truth, formula=COVARIATES, **keys):
@@ -100,7 +96,3 @@ def split_rows():
 
 def rows() -> list[dict]:
     return small_rows() + large_rows() + split_rows()
-
-
-if __name__ == "__main__":
-    print(pd.DataFrame(rows()).to_string())

@@ -3,25 +3,18 @@
 import numpy as np
 from scipy import ndimage
 
+from benchmarks.literature import table
 from qsmprep.simulate.cohorts.voxels import VoxelCohort, voxel_cohort
 from qsmprep.statistics.permutation import Settings
 from qsmprep.statistics.voxelwise import Voxelwise, voxelwise
 
-ALPHA, PERMUTATIONS, NULL_SETS = 0.05, 500, 60
+ALPHA, PERMUTATIONS = 0.05, 500
+COHORTS = 8
+NULL_SETS, NULL_PERMUTATIONS = 200, 200
+"""More data sets than the 60 asked for: of 60, one in thirty has a rate above 0.10 by chance."""
+
 MARGIN = 3
 """Voxels around a true difference where a smooth statistic may reach."""
-
-LOCALISATION_SEED = 2
-"""
-Of one cohort. Seeds 0 and 1 have significant voxels beyond the margin, as have 7 of 60 cohorts of
-20 against 20: an error of 5 % somewhere, and statistics that reach further where noise agrees.
-"""
-
-FIRST_NULL_SEED = 100
-"""
-The same 60 data sets each time. Over others the rate differs by chance: 60 have a standard error
-of 0.03, and more than 0.10 is seen once in thirty times where the truth is 0.05.
-"""
 
 
 def rows() -> list[dict]:
@@ -30,15 +23,7 @@ def rows() -> list[dict]:
 
 
 def _row(quantity: str, truth: str, recovered: str, tolerance: str, passed: bool, test="ST-09"):
-    return {
-        "test": test,
-        "quantity": quantity,
-        "published": "n/a",
-        "truth": truth,
-        "recovered": recovered,
-        "tolerance": tolerance,
-        "passed": bool(passed),
-    }
+    return table.row(test, quantity, "", truth, recovered, tolerance, passed)
 
 
 def fit(cohort: VoxelCohort, permutations: int = PERMUTATIONS, seed: int = 0) -> Voxelwise:
@@ -51,30 +36,43 @@ def fit(cohort: VoxelCohort, permutations: int = PERMUTATIONS, seed: int = 0) ->
 
 
 def _localisation() -> list[dict]:
-    cohort = voxel_cohort(LOCALISATION_SEED)
-    result = fit(cohort)
-    significant = result.maps["logp-tfce"].values >= -np.log10(ALPHA)
-    sign = np.where(significant, np.sign(result.maps["t"].values), 0)
-    found = []
-    for side, word in ((1, "+12 ppb, left"), (-1, "-12 ppb, right")):
-        here, truth = sign == side, np.sign(cohort.difference) == side
-        dice = 2 * (here & truth).sum() / (here.sum() + truth.sum())
-        found.append(_row(f"Dice, {word}", "1", f"{dice:.2f}", "at least 0.5", dice >= 0.5))
-        right = (sign[truth] != -side).all() and here[truth].any()
-        found.append(_row(f"sign, {word}", word[0], word[0] if right else "other", "same", right))
-    near = np.zeros(cohort.brain.shape, dtype=bool)
-    near[cohort.brain] = cohort.difference != 0
-    near = ndimage.distance_transform_edt(~near)[cohort.brain] <= MARGIN
-    outside = float((significant & ~near).sum() / max(significant.sum(), 1))
+    """Return what is found of two balls, over cohorts that were not chosen."""
+    dice, wrong, far = {1: [], -1: []}, 0, []
+    for seed in range(COHORTS):
+        cohort = voxel_cohort(seed)
+        result = fit(cohort, seed=seed)
+        significant = result.maps["logp-tfce"].values >= -np.log10(ALPHA)
+        sign = np.where(significant, np.sign(result.maps["t"].values), 0)
+        for side, found in dice.items():
+            here, truth = sign == side, np.sign(cohort.difference) == side
+            found.append(2 * (here & truth).sum() / (here.sum() + truth.sum()))
+            wrong += int((sign[truth] == -side).any())
+        near = np.zeros(cohort.brain.shape, dtype=bool)
+        near[cohort.brain] = cohort.difference != 0
+        near = ndimage.distance_transform_edt(~near)[cohort.brain] <= MARGIN
+        far.append(float((significant & ~near).sum() / max(significant.sum(), 1)))
+    found = [
+        _row(f"Dice, {word}, smallest of {COHORTS} cohorts", "1", f"{min(dice[side]):.2f}",
+             "at least 0.5", min(dice[side]) >= 0.5)
+        for side, word in ((1, "+12 ppb, left"), (-1, "-12 ppb, right"))
+    ]  # fmt: skip
     words = f"part of significant voxels more than {MARGIN} voxels off"
-    return [*found, _row(words, "0", f"{outside:.3f}", "0", outside == 0)]
+    some = sum(part > 0 for part in far)
+    return [
+        *found,
+        _row("balls with a voxel of the other sign", "0", f"{wrong}", "0", wrong == 0),
+        _row(f"{words}, median of {COHORTS} cohorts", "0", f"{np.median(far):.3f}", "0",
+             np.median(far) == 0),
+        _row("cohorts with any such voxel (an error somewhere is allowed in 5 %)", "",
+             f"{some} of {COHORTS}, largest part {max(far):.3f}", "none: a finding", True),
+    ]  # fmt: skip
 
 
 def _null() -> list[dict]:
     """Return how often anything is significant where there is nothing."""
     false = 0
     for seed in range(NULL_SETS):
-        result = fit(voxel_cohort(FIRST_NULL_SEED + seed, effect_ppb=0.0), seed=seed)
+        result = fit(voxel_cohort(1000 + seed, effect_ppb=0.0), NULL_PERMUTATIONS, seed=seed)
         false += bool(result.maps["logp-tfce"].values.max() >= -np.log10(ALPHA))
     rate = false / NULL_SETS
     words = f"family-wise error over {NULL_SETS} null data sets"
@@ -97,8 +95,3 @@ def _amyloid() -> list[dict]:
             _row(f"difference map, ppb ({words})", "+5, -5", told, "1 ppb", passed, "R23")
         )
     return found
-
-
-if __name__ == "__main__":
-    for row in rows():
-        print(row)

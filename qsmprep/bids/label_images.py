@@ -27,7 +27,7 @@ class LabelImage:
     labels
         Labels with at least one voxel.
     corners : (8, 3) array
-        Of the box around all labelled voxels, mm.
+        Of the box around all labelled voxels, mm; no rows where there are none.
     """
 
     header: Header
@@ -36,7 +36,7 @@ class LabelImage:
 
 
 @cache
-def read_labels(path: Path) -> LabelImage | Fault:
+def read_labels(path: Path, *, may_be_empty: bool = False) -> LabelImage | Fault:
     """Return what a label image holds, or what is wrong with it."""
     try:
         image = cast(nb.spatialimages.SpatialImage, nb.load(path))
@@ -54,6 +54,10 @@ def read_labels(path: Path) -> LabelImage | Fault:
     # Counting takes a tenth of the time of sorting, which a cohort of whole heads notices.
     counts = np.bincount(values.ravel().astype(np.int64))
     labels = frozenset(np.flatnonzero(counts).tolist()) - {0}
+    affine = np.asarray(image.affine, dtype=np.float64)
+    header = Header(path, tuple(map(int, values.shape)), affine)
+    if not labels and may_be_empty:
+        return LabelImage(header, labels, np.zeros((0, 3)))
     if not labels:
         return Fault(path, "holds no label", "make it again")
     inside = values != 0
@@ -62,9 +66,19 @@ def read_labels(path: Path) -> LabelImage | Fault:
         others = tuple(other for other in range(3) if other != axis)
         (places,) = np.nonzero(inside.any(axis=others))
         ends.append((places[0], places[-1]))
-    affine = np.asarray(image.affine, dtype=np.float64)
     corners = nb.affines.apply_affine(affine, np.array(list(product(*ends))))
-    return LabelImage(Header(path, tuple(map(int, values.shape)), affine), labels, corners)
+    return LabelImage(header, labels, corners)
+
+
+def reach_beyond(image: LabelImage, other: Header) -> float:
+    """Return by how much labelled voxels lie outside of an image, mm; 0 if within a voxel."""
+    if not image.labels:
+        return 0.0
+    index = nb.affines.apply_affine(np.linalg.inv(other.affine), image.corners)
+    outside = np.maximum(-index, index - (np.array(other.shape[:3]) - 1)) * other.voxel_size
+    furthest = float(outside.max())
+    coarsest = max(*other.voxel_size, *image.header.voxel_size)
+    return furthest if furthest > coarsest else 0.0
 
 
 def _are_labels(values: np.ndarray) -> bool:

@@ -7,6 +7,7 @@ import csv
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+import math
 from pathlib import Path
 import re
 
@@ -17,6 +18,9 @@ from qsmprep.bids.status import StatusRow
 
 SPACE = "participant"
 """What the space half-way between the sessions is called."""
+
+LONGITUDINAL = "longitudinal"
+"""Stands for the suffix in the row of ``status.tsv`` of a participant through time."""
 
 DAYS_PER_YEAR = 365.25
 
@@ -38,10 +42,22 @@ class Series:
     years: tuple[float | None, ...]
 
     @property
+    def sessions(self) -> tuple[str, ...]:
+        """Labels of their sessions."""
+        return tuple(str(one.session) for one in self.acquisitions)
+
+    @property
     def stem(self) -> str:
         """Name of outputs without session and suffix."""
         first = self.acquisitions[0]
         return join_entities({"sub": first.participant} | dict(first.entities))
+
+    @property
+    def lesions(self) -> Series | None:
+        """The acquisitions whose lesions are told; None unless there are at least two."""
+        pairs = zip(self.acquisitions, self.years, strict=True)
+        told = [(one, years) for one, years in pairs if one.lesions]
+        return Series(*zip(*told, strict=True)) if len(told) > 1 else None
 
 
 @dataclass(frozen=True)
@@ -68,7 +84,7 @@ class Longitudinal:
     @property
     def key(self) -> str:
         """Unique name for humans."""
-        return f"{self.stem}_longitudinal"
+        return f"{self.stem}_{LONGITUDINAL}"
 
     @property
     def name_safe(self) -> str:
@@ -124,6 +140,8 @@ def expected_of_longitudinal(
     paths = expected("participant", longitudinal.stem, suffix="T1w")
     for series in longitudinal.series:
         paths += expected("series", series.stem, suffix="T1w")
+        if series.lesions:
+            paths += expected("lesion_series", series.stem, suffix="T1w")
     for one in longitudinal.acquisitions:
         paths += expected("through_time", one.stem, suffix=one.suffix)
     return paths
@@ -141,14 +159,14 @@ def judge_longitudinal(
     """Return the row of a participant through time; see `qsmprep.bids.outcome.judge`."""
     expected = expected_of_longitudinal(longitudinal, atlas=atlas, template=template)
     missing = [path.name for path in expected if not (out_dir / path).exists()]
-    names = [longitudinal.name_safe]
-    names += [one.name_safe for one in longitudinal.acquisitions]
-    names += [one.name_safe for one in longitudinal.anatomies]
-    reasons = [reason for name in names for reason in crashes.get(name, [])]
-    if missing and not reasons:
-        reasons.append(ending or f"{', '.join(missing)} not made")
-    if not missing:
+    reasons = list(crashes.get(longitudinal.name_safe, []))
+    if not missing and not reasons:
         return StatusRow.named(longitudinal.key, "done")
+    # What fails in a session fails here, too, and has to be looked for there.
+    parts: list[Acquisition | Anatomy] = [*longitudinal.anatomies, *longitudinal.acquisitions]
+    reasons += [f"{p.key}: {reason}" for p in parts for reason in crashes.get(p.name_safe, [])]
+    if not reasons:
+        reasons.append(ending or f"{', '.join(missing)} not made")
     whole = len(missing) == len(expected)
     return StatusRow.named(
         longitudinal.key, "failed" if whole else "partial", " | ".join(dict.fromkeys(reasons))
@@ -183,12 +201,18 @@ def read_years(bids_dir: Path, participant: str, sessions: list[str]) -> list[fl
     except (OSError, ValueError, csv.Error):
         rows = {}
     told = [rows.get(f"ses-{session}", {}) for session in sessions]
-    for column, read in (("years_from_baseline", float), ("acq_time", _date), ("age", float)):
+    for column, read in (("years_from_baseline", _number), ("acq_time", _date), ("age", _number)):
         try:
             return [read(row[column]) for row in told]
         except (KeyError, TypeError, ValueError):
             continue
     return [None] * len(sessions)
+
+
+def _number(text: str) -> float:
+    if not math.isfinite(value := float(text)):
+        raise ValueError
+    return value
 
 
 def _date(text: str) -> float:

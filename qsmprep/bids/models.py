@@ -71,6 +71,56 @@ class ExistingLabels:
 
 
 @dataclass(frozen=True)
+class LesionImage:
+    """
+    An image of lesions, or of what lies in them, that somebody else has drawn.
+
+    Parameters
+    ----------
+    path
+        The image.
+    space
+        ``FLAIR`` or ``T1w``, on any grid, or ``GRE``, on that of the echoes.
+    """
+
+    path: Path
+    space: Literal["FLAIR", "T1w", "GRE"]
+
+
+@dataclass(frozen=True)
+class GivenLesions:
+    """
+    What is told of the lesions of a session.
+
+    Parameters
+    ----------
+    image
+        Where they are.
+    numbered
+        Whether their labels are numbers of lesions, or the image is a mask.
+    flair
+        The FLAIR image, where one of the images is in its space.
+    veins, enhancing
+        Masks of veins and of what takes up gadolinium, or None.
+    readings
+        Rows of a reader's table: `lesion_id rim enhancement reader`.
+    """
+
+    image: LesionImage
+    numbered: bool
+    flair: Path | None = None
+    veins: LesionImage | None = None
+    enhancing: LesionImage | None = None
+    readings: tuple[Mapping[str, str], ...] = ()
+
+    @property
+    def images(self) -> dict[str, LesionImage]:
+        """All images that there are, by what they show."""
+        every = {"lesions": self.image, "veins": self.veins, "enhancing": self.enhancing}
+        return {name: image for name, image in every.items() if image is not None}
+
+
+@dataclass(frozen=True)
 class Acquisition:
     """
     The echoes of one gradient-echo run, checked: what one susceptibility map is made from.
@@ -104,6 +154,8 @@ class Acquisition:
         Mask that somebody else has drawn, if one is to be used.
     labels_given
         Labels that somebody else has made, if they are to be used.
+    lesions
+        Lesions that somebody else has marked, if they are to be measured.
     """
 
     participant: str
@@ -120,6 +172,7 @@ class Acquisition:
     shares_stem: bool = False
     brain_mask: Path | None = None
     labels_given: ExistingLabels | None = None
+    lesions: GivenLesions | None = None
 
     @property
     def key(self) -> str:

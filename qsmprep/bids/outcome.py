@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from qsmprep.bids.models import Acquisition, Issue, Plan
@@ -79,7 +80,17 @@ def expected_of(acquisition: Acquisition, atlas: str, template: str = BUNDLED) -
             echoes=1,
             labelled=acquisition.labels_given is None,
         )
+        paths += _expected_of_lesions(acquisition)
     return paths
+
+
+def _expected_of_lesions(acquisition: Acquisition) -> list[Path]:
+    given = acquisition.lesions
+    if given is None:
+        return []
+    kinds = ["lesions", *(["flair"] if given.flair else [])]
+    expected = partial(expected_outputs, atlas="", template="", suffix="", echoes=2)
+    return [path for kind in kinds for path in expected(kind, acquisition.stem)]
 
 
 def issues_of_t1w(plan: Plan, participant: str) -> list[Issue]:

@@ -24,6 +24,8 @@ figures
 **/*_xfm.*
 **/*_fieldmap.*
 **/*_regions.*
+**/*_change.*
+**/*_lesions.*
 **/*_swi.*
 **/*_minIP.*
 **/*_desc-qc.json

@@ -33,8 +33,8 @@ def output_path(
     Parameters
     ----------
     kind
-        ``acquisition``, ``anatomy``, or of several sessions ``participant``, ``through_time`` or
-        ``series``.
+        ``acquisition``, ``anatomy``, ``lesions``, ``flair``, or of several sessions
+        ``participant``, ``through_time``, ``series`` or ``lesion_series``.
     port
         Name of the output in the graph.
     stem

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from qsmprep.bids.acquisition_check import describe_check, obliqueness
 from qsmprep.bids.headers import read_header
-from qsmprep.bids.models import Acquisition, Issue, Plan
+from qsmprep.bids.models import Acquisition, GivenLesions, Issue, Plan
 from qsmprep.geometry import Geometry
 
 
@@ -48,9 +48,19 @@ def _describe_acquisition(acquisition: Acquisition) -> list[str]:
         f"    {n} echo{'es' * (n != 1)} at {times} ms, {acquisition.b0:.4g} T",
         f"    {_describe_grid(acquisition)}",
         f"    T1w: {t1w}",
+        *_describe_lesions(acquisition.lesions),
         *(f"    note: {note}" for note in acquisition.notes),
         *(f"    {line}" for line in describe_check(acquisition)),
     ]
+
+
+def _describe_lesions(given: GivenLesions | None) -> list[str]:
+    if given is None:
+        return []
+    names = [image.path.name for image in given.images.values()]
+    flair = [f"on {given.flair.name}"] if given.flair else []
+    readers = [f"{len(given.readings)} readings"] if given.readings else []
+    return [f"    lesions: {', '.join([*names, *flair, *readers])}"]
 
 
 def _describe_grid(acquisition: Acquisition) -> str:

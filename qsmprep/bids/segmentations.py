@@ -8,14 +8,11 @@ from functools import cache
 from hashlib import sha256
 from pathlib import Path
 
-import nibabel as nb
-import numpy as np
-
 from qsmprep.bids.atlas import Atlas
 from qsmprep.bids.derivatives import derivative_path
 from qsmprep.bids.entities import folder_of, parse_name, split_entities
 from qsmprep.bids.headers import Header, grid_difference, read_header
-from qsmprep.bids.label_images import LabelImage, read_labels
+from qsmprep.bids.label_images import LabelImage, reach_beyond, read_labels
 from qsmprep.bids.lookups import LOOKUPS, harmonise, read_lookup, shipped_lookup
 from qsmprep.bids.models import Acquisition, Anatomy, ExistingLabels, Fault, Plan
 from qsmprep.bids.needs import select
@@ -221,7 +218,7 @@ def _choose(
         if difference := grid_difference(echo, image.header):
             return Fault(path, difference, "resample it to the echoes, labels as they are")
         return replace(acquisition, labels_given=ExistingLabels(path, "GRE"))
-    if beyond := _beyond(image, t1w):
+    if beyond := reach_beyond(image, t1w):
         fact = f"its labels reach {beyond:.0f} mm beyond the T1w {t1w.path.name}"
         return Fault(path, fact, "bring them into the world of that image, on any grid")
     return replace(acquisition, labels_given=ExistingLabels(path, "T1w"))
@@ -243,12 +240,3 @@ def _space(path: Path, acquisition: Acquisition, t1w: Anatomy) -> str | None:
     if of_echoes and of_t1w:
         return "either"
     return "GRE" if of_echoes else "T1w" if of_t1w else None
-
-
-def _beyond(image: LabelImage, t1w: Header) -> float:
-    """Return by how much labelled voxels lie outside of an image, mm; 0 if within a voxel."""
-    index = nb.affines.apply_affine(np.linalg.inv(t1w.affine), image.corners)
-    outside = np.maximum(-index, index - (np.array(t1w.shape[:3]) - 1)) * t1w.voxel_size
-    furthest = float(outside.max())
-    coarsest = max(*t1w.voxel_size, *image.header.voxel_size)
-    return furthest if furthest > coarsest else 0.0

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from qsmprep.bids.longitudinal import LONGITUDINAL
 from qsmprep.bids.quality import FILES, flatten_quality
 from qsmprep.bids.status import StatusRow
 from qsmprep.bids.windows import read_windows
@@ -59,6 +60,8 @@ def gather(
     quality
         What the files of quality say; see `qsmprep.bids.quality.read_quality`.
     """
+    apart = [row for row in status if row.suffix == LONGITUDINAL and row.status != "done"]
+    status = [row for row in status if row.suffix != LONGITUDINAL]
     people = _everybody(status, outputs, "status.tsv does not know it" if status else MISSING)
     identities = [tuple(row) for row in people[_KEY].itertuples(index=False)]
     keys = table.acquisitions.dropna(subset=["acquisition_key"])
@@ -86,6 +89,10 @@ def gather(
     means = _means(shown, reference, identities)
     if not status:
         notes.insert(0, "There is no status.tsv: who failed or was left out is not known.")
+    notes += [
+        f"Sessions of {row.participant_id} are not brought together: {row.reason}."
+        for row in apart
+    ]
     if missing := sum(not each for each in said):
         notes.append(
             f"{missing} of {len(said)} acquisitions have no quality figures with a verdict: they "

@@ -206,9 +206,10 @@ def read_members(
     sites: Mapping[str, Path],
     labels: list[set[str]],
     allow_protocols: bool,
+    space: str = "",
 ) -> Members:
     """Return whom a cohort is of; see `read_cohort`, but for labels, which have prefixes here."""
-    sources = find_sources(out_dir, sites)
+    sources = find_sources(out_dir, sites, space)
     notes = check_duplicates(sources)
     digests = protocols(sources)
     if not allow_protocols:
@@ -219,6 +220,8 @@ def read_members(
     joined = join_covariates(table, covariates)
     kept = [name for name in joined.table.index if is_wanted(everybody[name].identity, labels)]
     chosen = joined.table.loc[kept]
+    if space:
+        notes = (f"Regions are those in the space of all sessions (--space {space}).", *notes)
     notes = (*notes, *covariates.notes, *joined.notes, *gaps(chosen))
     return Members(
         sources, {name: everybody[name] for name in kept}, chosen, joined.origin, covariates, notes

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 import re
 
+from qsmprep.bids.longitudinal import SPACE
 from qsmprep.errors import RequestError
 
 METHODS = ("combat", "combat-gam", "longitudinal-combat", "travelling", "scanner")
@@ -32,6 +33,7 @@ OF_PARTICIPANTS = {
 
 OF_GROUP = {
     "allow_protocols": "--allow-protocols",
+    "space": "--space",
     "harmonise": "--harmonise",
     "models": "--model",
 }
@@ -43,6 +45,10 @@ def add_options(group) -> None:
     group.add_argument(
         "--allow-protocols", "--allow_protocols", action="store_true",
         help="join results of several protocols, with the digest of each in a column",
+    )  # fmt: skip
+    group.add_argument(
+        "--space", choices=[SPACE], default="",
+        help=f"take regions in this space: {SPACE} for those of --longitudinal",
     )  # fmt: skip
     group.add_argument(
         "--harmonise", choices=METHODS, metavar="METHOD",
@@ -110,6 +116,7 @@ def run(options: argparse.Namespace) -> int:
             sessions=options.session_label,
             sites=sites,
             allow_protocols=options.allow_protocols,
+            space=options.space,
             harmonise=options.harmonise,
             models=[path.absolute() for path in options.models],
             nprocs=options.nprocs,

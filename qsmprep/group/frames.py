@@ -207,9 +207,9 @@ def _kept(spec: ModelSpec, frame: pd.DataFrame) -> pd.DataFrame:
     try:
         allowed = frame.eval(spec.where, engine="python")
     except Exception as error:
-        fact = str(error).partition("\n")[0] or type(error).__name__
+        said = str(error).partition("\n")[0] or type(error).__name__
         raise RequestError(
-            f"where = {shown(spec.where)}: is no condition on the columns ({fact})"
+            f"where = {shown(spec.where)}: is no condition on the columns ({said})"
         ) from error
     if not isinstance(allowed, pd.Series) or allowed.dtype != bool:
         raise RequestError(f"where = {shown(spec.where)}: is not true or false for every row")

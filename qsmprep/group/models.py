@@ -19,6 +19,7 @@ from qsmprep.group.covariates import read_rows
 from qsmprep.group.frames import ALL_REGIONS, frame_of, region_columns, regions_of
 from qsmprep.group.model_files import ModelSpec
 from qsmprep.group.model_outputs import write_model
+from qsmprep.group.model_words import Origin
 from qsmprep.reports.model_page import ModelPage
 from qsmprep.reports.plots import drawable
 from qsmprep.statistics.kinds import KINDS, VOXELWISE
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
 
 class Harmonised(Protocol):
     """Values that were harmonised, as models take them."""
+
+    @property
+    def label(self) -> str:
+        """The method, as in names of files."""
 
     @property
     def method(self) -> str:
@@ -68,6 +73,7 @@ def run_models(
     out_dir: Path,
     harmonised: Harmonised | None = None,
     maps: Mapping[str, Path] | None = None,
+    protocols: Sequence[str] = (),
     nprocs: int = 1,
 ) -> list[Outcome]:
     """
@@ -85,6 +91,8 @@ def run_models(
         Harmonised values, where there are some.
     maps
         Susceptibility on the template by the names of acquisitions, for voxelwise models.
+    protocols
+        Digests of the protocols that made the maps.
     nprocs
         Cores that these may use.
     """
@@ -96,7 +104,8 @@ def run_models(
         print(f"model {spec.name}: {spec.kind}", flush=True)
         folder = root / spec.name
         fit = _function_of(spec, cohort, folder, maps or {}, nprocs)
-        outcome = _run_model(spec, cohort, folder, harmonised, fit)
+        origin = _origin(spec, cohort, protocols, harmonised)
+        outcome = _run_model(origin, folder, harmonised, fit)
         for region, reason in outcome.failures.items():
             whom = f"model {spec.name}" + (f", {region}" if region else "")
             print(f"{spec.source}: {whom}: {reason}", file=sys.stderr)
@@ -128,24 +137,29 @@ def _function_of(
     return fit
 
 
+def _origin(
+    spec: ModelSpec, cohort: CohortTable, protocols: Sequence[str], harmonised: Harmonised | None
+) -> Origin:
+    """Return what the numbers of a model come from."""
+    origin = Origin(spec, cohort, tuple(protocols))
+    # Maps are not harmonised.
+    if harmonised is None or spec.kind == VOXELWISE or spec.measure.harmonised is False:
+        return origin
+    return replace(origin, harmonisation=harmonised.label, harmonised=harmonised.method)
+
+
 def _run_model(
-    spec: ModelSpec,
-    cohort: CohortTable,
-    folder: Path,
-    harmonised: Harmonised | None,
-    fit: Callable[..., Fitted],
+    origin: Origin, folder: Path, harmonised: Harmonised | None, fit: Callable[..., Fitted]
 ) -> Outcome:
+    spec = origin.spec
     _clear(folder)
     try:
         values = harmonised.values if harmonised else None
-        frame, notes = frame_of(spec, cohort, values, read_rows)
+        frame, notes = frame_of(spec, origin.cohort, values, read_rows)
         fits, failures = fit_regions(spec, frame, fit)
         if not fits:
             return Outcome(spec, {}, failures)
-        of_tables = spec.kind != VOXELWISE  # maps are not harmonised
-        used = harmonised if of_tables and spec.measure.harmonised is not False else None
-        method = used.method if used else ""
-        page = write_model(folder, spec, fits, frame, cohort, notes, failures, method)
+        page = write_model(folder, origin, fits, frame, notes, failures)
     except BaseException as error:
         shutil.rmtree(folder, ignore_errors=True)  # half a folder would pass for an answer
         if isinstance(error, QSMPrepError):

@@ -9,12 +9,15 @@ from pathlib import Path
 import re
 
 from qsmprep.bids.entities import split_entities
+from qsmprep.bids.longitudinal import SPACE
 from qsmprep.bids.models import table_labels
 
+# The space of a participant's own is not that of the template.
 _NAME = re.compile(
     r"(?P<stem>sub-[a-zA-Z0-9+]+(?:_(?!space-)[a-z]+-[a-zA-Z0-9+]+)*?)_(?P<ending>"
-    r"Chimap\.json|Chimap\.nii\.gz|R2starmap\.nii\.gz|space-[^_]+_Chimap\.nii\.gz|"
-    r"seg-[^_]+_regions\.tsv|desc-(?:acquisition_|regions_)?qc\.json|desc-chi_figure\.png)"
+    rf"Chimap\.json|Chimap\.nii\.gz|R2starmap\.nii\.gz|space-(?!{SPACE}_)[^_]+_Chimap\.nii\.gz|"
+    rf"(?P<space>space-{SPACE}_)?seg-[^_]+_regions\.tsv|"
+    r"desc-(?:acquisition_|regions_)?qc\.json|desc-chi_figure\.png)"
 )
 
 Identity = tuple[str, ...]
@@ -35,7 +38,7 @@ class Outputs:
     files
         Paths by what follows the stem, ``Chimap.json``; a space and an atlas are left out of it.
     tables
-        All tables of regions, one per atlas.
+        All tables of regions in the space asked for, one per atlas.
     """
 
     stem: str
@@ -57,12 +60,21 @@ class Outputs:
         return content if isinstance(content, dict) else {}
 
 
-def find_outputs(out_dir: Path) -> dict[Identity, Outputs]:
+def find_outputs(out_dir: Path, space: str = "") -> dict[Identity, Outputs]:
     """
     Return the outputs of all acquisitions, by whom they are of.
 
     Folders are walked once, because a study may have a hundred thousand files.
+
+    Parameters
+    ----------
+    out_dir
+        An output folder of the participant level.
+    space
+        Where regions were measured: ``participant`` for the space of all sessions; that of the
+        echoes where empty.
     """
+    of_space = f"space-{space}_" if space else None
     found: dict[str, Outputs] = {}
     for participant in sorted(out_dir.glob("sub-*/")):
         for folder, folders, names in os.walk(participant):
@@ -73,6 +85,8 @@ def find_outputs(out_dir: Path) -> dict[Identity, Outputs]:
             for name in sorted(names):
                 if match := _NAME.fullmatch(name):
                     stem, ending = match["stem"], _kind(match["ending"])
+                    if ending == "seg_regions.tsv" and match["space"] != of_space:
+                        continue
                     of_it = found.setdefault(stem, Outputs(stem, Path(folder)))
                     of_it.files.setdefault(ending, Path(folder, name))
                     if ending == "seg_regions.tsv":
@@ -82,4 +96,5 @@ def find_outputs(out_dir: Path) -> dict[Identity, Outputs]:
 
 def _kind(ending: str) -> str:
     """Return an ending without the labels of space and atlas."""
+    ending = ending.removeprefix(f"space-{SPACE}_")
     return re.sub(r"^(space|seg)-[^_]+_", lambda found: f"{found[1]}_", ending)

@@ -11,6 +11,7 @@ from qsmprep.bids.quality import FILES, read_quality
 from qsmprep.bids.status import StatusRow, read_status
 from qsmprep.errors import InputError, QSMPrepError, RequestError
 from qsmprep.files import replacing
+from qsmprep.group.change import write_changes
 from qsmprep.group.cohort import gather, outlier_table
 from qsmprep.group.cohort_files import write_cohort_tables
 from qsmprep.group.cohort_table import (
@@ -21,9 +22,11 @@ from qsmprep.group.cohort_table import (
     wanted,
     with_values,
 )
+from qsmprep.group.lesions import with_lesions
 from qsmprep.group.model_files import Plan, read_plan
 from qsmprep.group.outputs import Outputs
 from qsmprep.group.region_values import read_tables
+from qsmprep.group.sources import protocols
 from qsmprep.group.tables import join_quality
 from qsmprep.reports.group import write_group_page
 from qsmprep.resources import usable_cores
@@ -45,6 +48,7 @@ def run_group(
     sessions: Sequence[str] = (),
     sites: Mapping[str, Path] | None = None,
     allow_protocols: bool = False,
+    space: str = "",
     harmonise: str | None = None,
     models: Sequence[Path] = (),
     nprocs: int | None = None,
@@ -65,6 +69,8 @@ def run_group(
         Further output folders by their names.
     allow_protocols
         Whether results of several protocols may stand together.
+    space
+        ``participant`` for regions in the space of all sessions; empty for that of the echoes.
     harmonise
         How differences between scanners are taken out, None for not at all.
     models
@@ -88,7 +94,7 @@ def run_group(
     """
     plan = _plan(models, harmonise)
     labels = wanted(participants, sessions)
-    members = read_members(out_dir, bids_dir, sites or {}, labels, allow_protocols)
+    members = read_members(out_dir, bids_dir, sites or {}, labels, allow_protocols, space)
     status = _status(out_dir, members, labels)
     unfinished = 0
     if dry_run:
@@ -135,15 +141,11 @@ def _write(
     outcomes: list[Outcome] = []
     trouble = None
     try:
-        maps = {
-            name: one.files[ON_TEMPLATE]
-            for name, one in members.outputs.items()
-            if ON_TEMPLATE in one.files
-        }
-        outcomes = _analyse(out_dir, cohort, plan, maps, nprocs)
+        outcomes = _analyse(out_dir, members, cohort, plan, nprocs)
     except QSMPrepError as error:  # the page shall be there all the same
         trouble = error
-    page = _write_page(out_dir, members, cohort, status, outcomes)
+    harmonised = bool(plan.harmonise) and (out_dir / "group/harmonisation.html").is_file()
+    page = _write_page(out_dir, members, cohort, status, outcomes, harmonised=harmonised)
     if trouble:
         raise trouble
     count = len(members.tables)
@@ -170,8 +172,9 @@ def _tell(out_dir: Path, members: Members, plan: Plan) -> None:
 def _write_tables(out_dir: Path, members: Members) -> CohortTable:
     """Write the tables of the cohort, and return it."""
     tables = read_tables(members.tables)
-    cohort = with_values(members, tables)
+    cohort = with_lesions(out_dir / "group", with_values(members, tables), members)
     write_cohort_tables(out_dir / "group", cohort, members, tables)
+    write_changes(out_dir / "group", members)
     _warn(cohort.notes)
     return cohort
 
@@ -187,6 +190,8 @@ def _write_page(
     table: CohortTable,
     status: list[StatusRow],
     outcomes: Sequence[Outcome],
+    *,
+    harmonised: bool,
 ) -> Path:
     """Write the tables of quality and outliers and the page, and return where it lies."""
     outputs = {one.identity: one for one in members.outputs.values()}
@@ -197,7 +202,7 @@ def _write_page(
     for name, content in (("qc", joined), ("outliers", outlier_table(cohort))):
         with replacing(out_dir / f"group/{name}.tsv") as temporary:
             content.to_csv(temporary, sep="\t", index=False, na_rep="n/a", lineterminator="\n")
-    return write_group_page(out_dir, cohort, _told(outcomes))
+    return write_group_page(out_dir, cohort, _told(outcomes), harmonised=harmonised)
 
 
 def _told(outcomes: Sequence[Outcome]) -> list[dict[str, object]]:
@@ -216,7 +221,7 @@ def _told(outcomes: Sequence[Outcome]) -> list[dict[str, object]]:
 
 
 def _analyse(
-    out_dir: Path, cohort: CohortTable, plan: Plan, maps: Mapping[str, Path], nprocs: int
+    out_dir: Path, members: Members, cohort: CohortTable, plan: Plan, nprocs: int
 ) -> list[Outcome]:
     """Harmonise the values of a cohort, and fit models to them."""
     harmonised = None
@@ -229,7 +234,14 @@ def _analyse(
         return []
     from qsmprep.group.models import run_models
 
-    return run_models(plan.models, cohort, out_dir, harmonised, maps, nprocs)
+    maps = {
+        name: one.files[ON_TEMPLATE]
+        for name, one in members.outputs.items()
+        if ON_TEMPLATE in one.files
+    }
+    chosen = {one.identity for one in members.outputs.values()}
+    digests = {digest for who, digest in protocols(members.sources).items() if who in chosen}
+    return run_models(plan.models, cohort, out_dir, harmonised, maps, sorted(digests), nprocs)
 
 
 def _read(outputs: Outputs) -> dict[str, dict]:

@@ -33,16 +33,18 @@ class Source:
     outputs: dict[Identity, Outputs]
 
 
-def find_sources(out_dir: Path, sites: Mapping[str, Path]) -> tuple[Source, ...]:
+def find_sources(out_dir: Path, sites: Mapping[str, Path], space: str = "") -> tuple[Source, ...]:
     """
     Return the output folder itself, if it holds participants, and all others that were given.
+
+    `space` is that of `find_outputs`.
 
     Raises
     ------
     RequestError
         If one is not there, holds nothing, or is given twice.
     """
-    own = find_outputs(out_dir)
+    own = find_outputs(out_dir, space)
     sources = [Source(out_dir.name, out_dir, own)] if own else []
     for name, folder in sites.items():
         if not folder.is_dir():
@@ -53,7 +55,7 @@ def find_sources(out_dir: Path, sites: Mapping[str, Path]) -> tuple[Source, ...]
             raise RequestError(f"-d {name}={folder}: is {what}; drop one")
         if name in [source.name for source in sources]:
             raise RequestError(f"-d {name}={folder}: {out_dir} is called so; give another name")
-        found = find_outputs(folder)
+        found = find_outputs(folder, space)
         if not found:
             raise RequestError(
                 f"-d {name}={folder}: holds no map and no table; run its participants first"

@@ -16,31 +16,10 @@ from nipype.interfaces.base import (
 import numpy as np
 import pandas as pd
 
+from qsmprep.bids.change_columns import CHANGE_COLUMNS
+
 KEY = ["participant_id", "acquisition", "run", "atlas", "index", "name", "hemisphere", "map",
        "reference", "units"]  # fmt: skip
-
-CHANGE_COLUMNS = {
-    "participant_id": "participant",
-    "session_from": "first session",
-    "session_to": "later session",
-    "years": "from the first to the later session; n/a where the dataset does not tell",
-    "acquisition": "BIDS entity acq",
-    "run": "BIDS entity run",
-    "atlas": "atlas the labels come from",
-    "index": "value of the region's voxels in the segmentation",
-    "name": "region",
-    "hemisphere": "L, R, M (midline) or B (left and right pooled)",
-    "map": "Chimap or R2starmap",
-    "reference": "what zero means for susceptibility; n/a for other maps",
-    "units": "unit of first, later, change and sem",
-    "first": "mean in the first session",
-    "later": "mean in the later session, in the same voxels",
-    "change": "later less first",
-    "change_per_year": "change divided by years; n/a where years are not known or 0",
-    "sem": "standard error of the change that those of the two means amount to",
-    "flag": "what to beware of in either session, separated by semicolons; n/a for nothing",
-}
-"""What stands in each column of the table of changes, in their order."""
 
 
 def change_table(tables: Sequence[pd.DataFrame], years: Sequence[float | None]) -> pd.DataFrame:
@@ -109,7 +88,7 @@ class MeasureChange(SimpleInterface):
         tables = [read_regions(path) for path in self.inputs.tables]
         path = Path(runtime.cwd) / "change.tsv"
         change_table(tables, self.inputs.years).to_csv(
-            path, sep="\t", index=False, na_rep="n/a", lineterminator="\n"
+            path, sep="\t", index=False, na_rep="n/a", lineterminator="\n", float_format="%.8g"
         )
         self._results["table"] = str(path)
         return runtime

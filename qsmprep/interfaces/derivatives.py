@@ -20,6 +20,7 @@ from nipype.interfaces.base import (
 from nipype.interfaces.io import add_traits
 
 from qsmprep.bids.derivatives import sidecar_path, write_json
+from qsmprep.bids.lesion_columns import TABLES
 from qsmprep.bids.outputs import output_metadata, output_path, output_table
 from qsmprep.bids.template import BUNDLED
 from qsmprep.files import atomic_write_text, replacing
@@ -103,8 +104,9 @@ class SaveDerivatives(SimpleInterface):
                 legacy = bool(self.inputs.protocol["regions"]["legacy"])
                 described = columns(legacy=legacy)
                 metadata |= {name: {"Description": text} for name, text in described.items()}
-            if port == "change":
-                metadata |= {n: {"Description": text} for n, text in CHANGE_COLUMNS.items()}
+            described = TABLES.get((self.inputs.kind, port), {})
+            described = CHANGE_COLUMNS if port == "change" else described
+            metadata |= {name: {"Description": text} for name, text in described.items()}
             write_json(sidecar_path(target), metadata)
         if port == "dseg":
             self._save_lookup(target)

@@ -47,6 +47,7 @@ class _ParticipantTemplateOutputSpec(TraitedSpec):
         File(exists=True), desc="ITK transforms that carry each T1w to the template"
     )
     inverses = OutputMultiObject(File(exists=True), desc="and back")
+    moved = OutputMultiObject(File(exists=True), desc="each T1w on the grid of the template")
 
 
 class ParticipantTemplate(SimpleInterface):
@@ -74,13 +75,18 @@ class ParticipantTemplate(SimpleInterface):
             matrices = centre([self._refine(ants, target, n, first[n], cwd) for n in everybody])
         self._check(first, matrices)
         mean, mask = self._mean(ants, matrices, grid, cwd)
-        template = np.where(mask.numpy() > 0.5, mean.numpy(), 0)
+        inside = mask.numpy() > 0.5
+        template = np.where(inside, mean.numpy(), 0)
         self._results["template"] = save_like(template, grid, cwd / "template.nii.gz")
-        for port, ways in (("transforms", matrices), ("inverses", map(np.linalg.inv, matrices))):
-            self._results[port] = [
-                write_matrix(ants, matrix, cwd / f"{port}_{number}.txt")
-                for number, matrix in enumerate(ways)
-            ]
+        for port in ("transforms", "inverses", "moved"):
+            self._results[port] = []
+        for number, matrix in enumerate(matrices):
+            path = write_matrix(ants, matrix, cwd / f"transform_{number}.txt")
+            self._results["transforms"].append(path)
+            back = write_matrix(ants, np.linalg.inv(matrix), cwd / f"inverse_{number}.txt")
+            self._results["inverses"].append(back)
+            image = np.where(inside, self._moved(ants, number, matrix, mean, cwd)[0].numpy(), 0)
+            self._results["moved"].append(save_like(image, grid, cwd / f"t1w_{number}.nii.gz"))
         return runtime
 
     def _brain(self, ants, number: int):
@@ -161,6 +167,31 @@ class CommonMask(SimpleInterface):
             common = np.minimum(common, load(path)[0])
         path = Path(runtime.cwd) / "mask.nii.gz"
         self._results["mask"] = save_like(common > 0, image, path)
+        return runtime
+
+
+class _MeanMapInputSpec(BaseInterfaceInputSpec):
+    images = InputMultiObject(File(exists=True), mandatory=True, desc="maps on one grid")
+
+
+class _MeanMapOutputSpec(TraitedSpec):
+    mean = File(exists=True, desc="their mean")
+
+
+class MeanMap(SimpleInterface):
+    """Average a map over sessions, for what has to be decided for all of them alike."""
+
+    input_spec = _MeanMapInputSpec
+    output_spec = _MeanMapOutputSpec
+
+    def _run_interface(self, runtime):
+        paths = self.inputs.images
+        total, image = load(paths[0])
+        for path in paths[1:]:
+            total = total + load(path)[0]
+        self._results["mean"] = save_like(
+            total / len(paths), image, Path(runtime.cwd) / "mean.nii.gz"
+        )
         return runtime
 
 

@@ -39,6 +39,8 @@ class _RegionTableInputSpec(BaseInterfaceInputSpec):
     chi = File(exists=True, mandatory=True, desc="susceptibility, ppm, not referenced")
     noise = File(exists=True, mandatory=True, desc="standard deviation of the field, ppm")
     r2star = File(exists=True, desc="R2*, 1/s")
+    mean_chi = File(exists=True, desc="mean of several sessions: vessels are sought in it")
+    mean_r2star = File(exists=True, desc="mean of several sessions: vessels are sought in it")
     gm = File(exists=True, mandatory=True, desc="probability of grey matter in GRE space")
     dseg = File(exists=True, mandatory=True, desc="labels in GRE space")
     dseg_t1w = File(exists=True, desc="labels in T1w space: tells what the field of view cuts")
@@ -97,7 +99,10 @@ class RegionTable(SimpleInterface):
 
     def _head(self) -> Head:
         chi, image = load(self.inputs.chi)
-        r2star = load(self.inputs.r2star)[0] if isdefined(self.inputs.r2star) else None
+        r2star, mean_chi, mean_r2star = (
+            load(path)[0] if isdefined(path) else None
+            for path in (self.inputs.r2star, self.inputs.mean_chi, self.inputs.mean_r2star)
+        )
         brain = load_mask(self.inputs.brain_mask)
         # All maps are measured in the same voxels.
         measured = brain & load_mask(self.inputs.trusted_mask) & np.isfinite(chi)
@@ -111,6 +116,8 @@ class RegionTable(SimpleInterface):
             chi,
             r2star,
             load(self.inputs.gm)[0],
+            mean_chi,
+            mean_r2star,
         )
 
     def whole_volumes(self) -> dict[int, float] | None:

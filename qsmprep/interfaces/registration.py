@@ -337,6 +337,7 @@ class _CarryMapInputSpec(BaseInterfaceInputSpec):
         File(exists=True), mandatory=True, desc="transforms in the order of travel"
     )
     interpolation = traits.Enum("linear", "bSpline", usedefault=True, desc="how values are mixed")
+    noise = traits.Bool(desc="whether it is the standard deviation of noise of each voxel alone")
 
 
 class _CarryMapOutputSpec(TraitedSpec):
@@ -351,7 +352,8 @@ class CarryMap(SimpleInterface):
     Values are mixed among voxels of the mask alone, so that the zeros outside do not pull its rim
     towards zero; a voxel is known where at least half of what it is mixed from is. Cubic splines
     keep the contrast, which linear mixing lowers by a tenth half-way between voxels; but they
-    overshoot beside peaks.
+    overshoot beside peaks. Noise grows where voxels shrink: those made of one know no more than
+    it does.
     """
 
     input_spec = _CarryMapInputSpec
@@ -369,6 +371,9 @@ class CarryMap(SimpleInterface):
         )
         known = share >= 0.5
         carried = np.divide(total, share, out=np.zeros_like(total), where=known)
+        if self.inputs.noise is True:
+            finer = np.linalg.det(image.affine[:3, :3]) / np.linalg.det(reference.affine[:3, :3])
+            carried *= np.sqrt(max(abs(finer), 1.0))
         for name, values in (("resampled", carried), ("mask", known)):
             path = Path(runtime.cwd) / f"{name}.nii.gz"
             self._results[name] = save_like(values, reference, path)

@@ -41,7 +41,11 @@ _MOST = 3  # reasons and outliers of an acquisition; its participant's page and 
 
 
 def write_group_page(
-    output_dir: Path, cohort: Cohort, models: Sequence[Mapping[str, object]] = ()
+    output_dir: Path,
+    cohort: Cohort,
+    models: Sequence[Mapping[str, object]] = (),
+    *,
+    harmonised: bool = False,
 ) -> Path:
     """
     Write ``OUT/group/index.html``, and return its path.
@@ -55,6 +59,8 @@ def write_group_page(
     models
         What `qsmprep.reports.model_page.models_section` says of models; those that could not be
         fitted have ``failures`` in its place.
+    harmonised
+        Whether there is a page of harmonisation beside.
     """
     output_dir = Path(output_dir)
     script = _resource("group.js")
@@ -69,6 +75,7 @@ def write_group_page(
         script_hash=f"sha256-{b64encode(sha256(script.encode()).digest()).decode()}",
         generator=generator(output_dir),
         cohort=cohort,
+        harmonised=harmonised,
         models=[row for row in models if "failures" not in row],
         not_fitted=[row for row in models if "failures" in row],
         counts=_counts(people["status"]),

@@ -36,6 +36,9 @@ _CHECKS = ("diagnostics", "residuals", "schoenfeld")
 
 _CHECK_TABLES = ("checks", "influence", "ph_test")
 
+_VALUE = re.compile(r"(?<= = )\d+(?:\.\d+)?(?:e-?\d+)?")
+"""The value of a test within a note."""
+
 _FIRST = ("n", "participants", "events", "converged")
 
 
@@ -163,20 +166,37 @@ def models_section(pages: Sequence[ModelPage]) -> list[dict[str, object]]:
 
 
 def gathered_notes(page: ModelPage) -> list[str]:
-    """Return all notes, each once, with the regions that it is about."""
-    about: dict[str, list[str]] = {note: [] for note in page.notes}
+    """
+    Return all notes, each once, with the regions that it is about.
+
+    Notes that differ in the value of a test are one, with the smallest and the largest value: a
+    hundred regions would fill pages.
+    """
+    about: dict[str, list[tuple[str, str]]] = {note: [("", note)] for note in page.notes}
     for region, fitted in page.fits.items():
         for note in fitted.notes:
-            about.setdefault(note, []).append(region)
+            about.setdefault(_VALUE.sub("", note), []).append((region, note))
     told = []
-    for note, regions in about.items():
-        named = [region for region in regions if region]
+    for alike in about.values():
+        note = _ranged([note for _, note in alike])
+        named = list(dict.fromkeys(region for region, _ in alike if region))
         if not named or len(named) == len(page.fits):
             told.append(note)
         else:
             more = f" and {len(named) - 6} more" if len(named) > 6 else ""
             told.append(f"{', '.join(named[:6])}{more}: {note}")
     return told
+
+
+def _ranged(notes: Sequence[str]) -> str:
+    """Return notes that differ in values as one."""
+    columns = zip(*(_VALUE.findall(note) for note in notes), strict=True)
+    texts = []
+    for values in columns:
+        ordered = sorted(set(values), key=float)
+        texts.append(ordered[0] if len(ordered) == 1 else f"{ordered[0]} to {ordered[-1]}")
+    found = iter(texts)
+    return _VALUE.sub(lambda _: next(found), notes[0])
 
 
 def _unconverged(fits: Mapping[str, Fitted]) -> list[str]:
@@ -201,7 +221,8 @@ def _range(fits: Mapping[str, Fitted], name: str) -> object:
         return _fact(name, values[0]) if values else None
     numbers = [v for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
     if len(numbers) == len(values):
-        return f"{_fact(name, min(numbers))} to {_fact(name, max(numbers))}, by region"
+        low, high = _fact(name, min(numbers)), _fact(name, max(numbers))
+        return low if low == high else f"{low} to {high}, by region"
     counted = Counter(map(plain, values))
     return ", ".join(f"{value} ({count})" for value, count in counted.items())
 

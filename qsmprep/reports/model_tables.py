@@ -101,14 +101,16 @@ def family(estimates: pd.DataFrame) -> pd.DataFrame:
     if REGION not in estimates or "p_holm" not in estimates or estimates[REGION].nunique() < 2:
         return estimates.iloc[:0]
     rows = estimates[estimates["p_holm"].notna() & ~_is_intercept(estimates)]
-    own = rows["term"].astype(str).str.contains(_OWN)
+    # A difference of groups "with volume" is not about the volume.
+    own = rows["term"].astype(str).str.replace(r", with .*", "", regex=True).str.contains(_OWN)
     rows = rows[own] if own.any() else rows
     rows = rows.sort_values("term", kind="stable", key=lambda t: t.map(list(t.unique()).index))
-    last = [name for name in ("p_value", "p_holm", "p_bh") if name in rows]
-    left_out = {"std_error", "statistic", "df", *last}
-    if _ratio(rows):
-        left_out |= {"estimate", "ci_low", "ci_high"}
-    return rows[[name for name in rows if name not in left_out] + last]
+    ratio = _ratio(rows)
+    middle = (
+        [ratio, f"{ratio}_low", f"{ratio}_high"] if ratio else ["estimate", "ci_low", "ci_high"]
+    )
+    kept = [REGION, "term", *middle, "p_value", "p_holm", "p_bh"]
+    return rows[[name for name in kept if name in rows]]
 
 
 def all_terms(estimates: pd.DataFrame) -> pd.DataFrame:
@@ -138,11 +140,13 @@ def headline(estimates: pd.DataFrame) -> str:
     Return the first result of a model in a sentence without end.
 
     It is about the first term that is not an intercept, because a formula begins with what it is
-    about; over regions, how many survive Holm's correction and which is the surest.
+    about; over regions about the first of the highest interactions, because who writes one asks
+    about it, how many survive Holm's correction and which is the surest.
     """
     rows = family(estimates)
     if len(rows):
-        rows = rows[rows["term"] == rows["term"].iloc[0]]
+        # max takes the first of several that are the highest
+        rows = rows[rows["term"] == max(rows["term"], key=lambda term: str(term).count(":"))]
         clear = int((rows["p_holm"] < 0.05).sum())
         first = rows.sort_values("p_holm", kind="stable").iloc[0]
         return (
@@ -163,7 +167,8 @@ def _sentence(row: pd.Series, column: str, name: str) -> str:
     ends = (f"{ratio}_low", f"{ratio}_high") if ratio else ("ci_low", "ci_high")
     told = with_interval(*(float(row[n]) for n in (ratio or "estimate", *ends)))
     told = f"{ratio.replace('_', ' ')} {told}" if ratio else told
-    return f"{told}, {p_value(float(row[column]), name=name)}"
+    p = float(row[column])
+    return told if math.isnan(p) else f"{told}, {p_value(p, name=name)}"
 
 
 def joined(fits: Mapping[str, Fitted], name: str) -> pd.DataFrame:

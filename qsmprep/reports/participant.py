@@ -14,6 +14,7 @@ import pandas as pd
 from qsmprep.methods.verdicts import worst as worst_verdict
 from qsmprep.reports.consensus import SOURCE, reporting
 from qsmprep.reports.facts import facts, milliseconds, notes, read_grid
+from qsmprep.reports.longitudinal import page_name, row_of
 from qsmprep.reports.pages import (
     MISSING,
     distinct,
@@ -26,7 +27,7 @@ from qsmprep.reports.pages import (
     worst,
     write_page,
 )
-from qsmprep.reports.pictures import FIGURES, FRAMES, pictures
+from qsmprep.reports.pictures import FIGURES, FRAMES, LESIONS, pictures
 from qsmprep.reports.quality import FILES, rows_of, sentences, summary, verdict_of
 from qsmprep.reports.regions import read_regions, reference_of, table_rows
 
@@ -81,6 +82,8 @@ def write_participant_page(
     output_dir = Path(output_dir)
     participant = f"sub-{participant.removeprefix('sub-')}"
     own = [row for row in status if row["participant_id"] == participant]
+    through = row_of(own, participant)
+    own = [row for row in own if row is not through]
     rows = {_stem(row): row for row in distinct(own)}
     pieces = _pieces(output_dir / participant)
     made_by = generator(output_dir)
@@ -95,7 +98,8 @@ def write_participant_page(
         status=worst([acquisition["status"] for acquisition in acquisitions]),
         verdict=worst_verdict([acquisition["verdict"] for acquisition in acquisitions]),
         acquisitions=acquisitions,
-        kinds={kind.what: kind for kind in FIGURES},
+        through=_through(output_dir, participant, through),
+        kinds={kind.what: kind for kind in (*FIGURES, LESIONS)},
         consensus=SOURCE,
         generator=made_by,
         protocol=[(name, plain(value)) for name, value in protocol.items()],
@@ -105,6 +109,19 @@ def write_participant_page(
         crashes=_crashes(output_dir / "logs", participant),
     )
     return write_page(page, output_dir / f"{participant}.html")
+
+
+def _through(output_dir: Path, participant: str, row: Mapping[str, object]) -> dict | None:
+    """Return what became of a participant through time, None where that was not asked for."""
+    page = output_dir / page_name(participant)
+    if not row and not page.is_file():
+        return None
+    reason = plain(row.get("reason"))
+    return {
+        "status": plain(row.get("status", "partial")),
+        "reason": "" if reason == MISSING else reason,
+        "page": page.name if page.is_file() else "",
+    }
 
 
 def _stem(row: Mapping[str, object]) -> str:

@@ -101,6 +101,15 @@ FIGURES = (
     ),
 )
 
+LESIONS = Kind(
+    "lesions",
+    "Lesions",
+    "Squares around each lesion on FLAIR or T1w, magnitude and susceptibility",
+    "The line should follow the lesion. Whether it has a rim is for a reader to say: rim less "
+    "core is a research aid, and no diagnosis.",
+)
+"""Shown where lesions were given; nothing is missing where they were not."""
+
 FRAMES = ("registrationMagnitude", "registrationT1w")
 """Two pictures of the same slices, shown in turns."""
 

@@ -99,7 +99,7 @@ def describe(
             notes = (*notes, f"Left out, text with more than {MOST} values: {', '.join(free)}.")
     parts = {ALL: data}
     if group:
-        parts |= {str(level): data[data[group] == level] for level in levels_of(data[group])}
+        parts |= {_name(level): data[data[group] == level] for level in levels_of(data[group])}
     rows = [
         row | {"column": name, "group": label}
         for name in columns
@@ -164,7 +164,7 @@ def _described(
         yield base | {"level": "", "text": "n/a"}
     for level in levels:
         count = int((known == level).sum())
-        yield base | {"level": str(level)} | _share(count, len(known), confidence)
+        yield base | {"level": _name(level)} | _share(count, len(known), confidence)
 
 
 def _number(x: pd.Series, skewed: bool, digits: int, confidence: float) -> dict[str, object]:
@@ -187,6 +187,11 @@ def _number(x: pd.Series, skewed: bool, digits: int, confidence: float) -> dict[
         "text": f"{rounded(median, digits)} {quartiles}" if skewed
         else f"{rounded(x.mean(), digits)} ± {spread}"
     }  # fmt: skip
+
+
+def _name(level: object) -> str:
+    """Return a level as a table writes it: numbers of files are read with a point."""
+    return f"{level:g}" if isinstance(level, float) else str(level)
 
 
 def _share(count: int, n: int, confidence: float) -> dict[str, object]:

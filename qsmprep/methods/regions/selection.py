@@ -143,6 +143,8 @@ class Head:
         R2*, 1/s.
     grey : (X, Y, Z) real array, or None
         Probability of grey matter; needed by rules on partial volume.
+    mean_chi, mean_r2star : (X, Y, Z) real array, or None
+        Mean of several sessions, in which vessels are sought instead: so all lose the same.
     """
 
     labels: np.ndarray
@@ -152,6 +154,8 @@ class Head:
     chi: np.ndarray
     r2star: np.ndarray | None = None
     grey: np.ndarray | None = None
+    mean_chi: np.ndarray | None = None
+    mean_r2star: np.ndarray | None = None
 
 
 def select_voxels(head: Head, regions: Sequence[Region], rules: Rules) -> list[Sample]:
@@ -222,9 +226,11 @@ def _select(head: Head, region: Region, box, rules: Rules) -> Sample:
         counts[name] = int(np.count_nonzero(left & gone))
         left = left & ~gone
     if rules.vessels:
+        chi = head.chi if head.mean_chi is None else head.mean_chi
+        r2star = head.r2star if head.mean_chi is None else head.mean_r2star
         vessels = find_vessels(
-            head.chi[box],
-            None if head.r2star is None else head.r2star[box],
+            chi[box],
+            None if r2star is None else r2star[box],
             left,
             head.brain[box] & head.measured[box],
             head.geometry,

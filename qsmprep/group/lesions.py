@@ -1,0 +1,105 @@
+"""The tables of lesions of all participants in one, for models with a row per lesion."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+
+from qsmprep.bids.derivatives import write_json
+from qsmprep.bids.entities import join_entities, split_entities
+from qsmprep.bids.lesion_columns import SERIES_COLUMNS, WORDS
+from qsmprep.errors import InputError
+from qsmprep.files import replacing
+from qsmprep.group.cohort_table import IDS, CohortTable, Members
+from qsmprep.group.outputs import Outputs
+
+NAME = "lesions"
+"""What models call the rows."""
+
+LESION = "name of the lesion, unlike that of any other: the unit that is seen several times"
+
+
+def with_lesions(folder: Path, cohort: CohortTable, members: Members) -> CohortTable:
+    """
+    Return the cohort with its lesions as a table of ``phenotype/``, and write them.
+
+    Parameters
+    ----------
+    folder
+        Where they go, as ``lesions.tsv``.
+    cohort, members
+        What was read. A table of this name in ``phenotype/`` stays what models take.
+
+    Raises
+    ------
+    InputError
+        If a table of a participant cannot be read.
+    """
+    table = join_lesions(members)
+    if table.empty:
+        return cohort
+    path = folder / f"{NAME}.tsv"
+    with replacing(path) as temporary:
+        table.to_csv(temporary, sep="\t", index=False, na_rep="n/a", lineterminator="\n")
+    described = {"lesion": LESION} | {
+        name: text for name, text in SERIES_COLUMNS.items() if name in table
+    }
+    write_json(
+        path.with_suffix(".json"),
+        {
+            "Description": "One row per lesion and session; rim figures are a research aid, and a "
+            "human reading is required",
+            **{name: {"Description": text} for name, text in described.items()},
+        },
+    )
+    return replace(cohort, phenotype={NAME: table, **cohort.phenotype})
+
+
+def join_lesions(members: Members) -> pd.DataFrame:
+    """
+    Return the rows of all tables of lesions.
+
+    Where lesions of an acquisition were followed through time, these rows are taken; else those
+    of its own table.
+    """
+    tables, followed = [], set[tuple]()
+    for path in dict.fromkeys(_through_time(one) for one in members.outputs.values()):
+        if path.is_file():
+            tables.append(_read(path))
+            followed |= {*tables[-1][list(IDS)].itertuples(index=False, name=None)}
+    for one in members.outputs.values():
+        path = one.folder / f"{one.stem}_lesions.tsv"
+        if one.identity not in followed and path.is_file():
+            tables.append(_read(path))
+    if not tables:
+        return pd.DataFrame()
+    joined = pd.concat([table for table in tables if len(table)] or tables[:1])
+    wanted = {one.identity for one in members.outputs.values()}
+    kept = [who in wanted for who in joined[list(IDS)].itertuples(index=False, name=None)]
+    joined = joined[kept].sort_values(list(IDS), kind="stable", ignore_index=True)
+    parts = ["participant_id", "acquisition", "run", "lesion_id"]
+    names = joined[parts].replace("n/a", None).apply(lambda row: "_".join(row.dropna()), axis=1)
+    return pd.concat([names.rename("lesion").astype(object), joined], axis=1)
+
+
+def _through_time(one: Outputs) -> Path:
+    """Return where the lesions of an acquisition are that were followed through time."""
+    entities = split_entities(one.stem)
+    session = entities.pop("ses", None)
+    folder = one.folder.parent.parent / "anat" if session else one.folder
+    return folder / f"{join_entities(entities)}_lesions.tsv"
+
+
+def _read(path: Path) -> pd.DataFrame:
+    try:
+        table = pd.read_csv(path, sep="\t", dtype=dict.fromkeys(WORDS, str), na_values=["n/a"],
+                            keep_default_na=False)  # fmt: skip
+    except (OSError, ValueError) as error:
+        fact = f"cannot be read as a table of lesions ({error})"
+        raise InputError(path, fact, "run its participant again") from error
+    if lacking := [name for name in (*IDS, "lesion_id") if name not in table]:
+        fact = f"is no table of lesions: it has no {', '.join(lacking)}"
+        raise InputError(path, fact, "run its participant again")
+    return table.fillna(dict.fromkeys(IDS, "n/a"))[[n for n in SERIES_COLUMNS if n in table]]

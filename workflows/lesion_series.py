@@ -1,0 +1,220 @@
+"""Lesions through time, in the space of the first session's echoes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+
+from nipype.interfaces.utility import IdentityInterface, Merge, Select
+from nipype.pipeline import engine as pe
+
+from qsmprep.bids.longitudinal import Longitudinal, Series
+from qsmprep.bids.models import Acquisition
+from qsmprep.interfaces.lesion_figures import DrawLesions
+from qsmprep.interfaces.lesion_series import MatchLesions, TabulateSeries
+from qsmprep.interfaces.lesions import MeasureLesions
+from qsmprep.interfaces.longitudinal import CommonMask
+from qsmprep.interfaces.registration import ApplyTransforms
+from qsmprep.workflows.participant_space import init_participant_space_wf
+from qsmprep.workflows.sharing import name_of
+from qsmprep.workflows.study import Study, figure_sink, lesion_series_sink
+
+BASELINE = ("magnitude", "t1w_to_gre", "wm", "dseg", "brain_mask")
+"""What the first session lends to all of them."""
+
+
+def connect_lesion_series(
+    workflow: pe.Workflow, study: Study, longitudinal: Longitudinal, series: Series, mark: str
+) -> None:
+    """
+    Add the lesions of a series to the graph of a participant through time, and save them.
+
+    Everything is carried to the echoes of the first session with one interpolation: lesions as
+    they were drawn, susceptibility as it was inverted. Each lesion is then measured in the same
+    voxels in all sessions, those where it was first seen.
+
+    Parameters
+    ----------
+    workflow
+        With `participant_template_wf`, and references of all sessions in that space.
+    study
+        What all graphs share.
+    longitudinal, series
+        The participant, and acquisitions whose lesions are told, in the order of time.
+    mark
+        What to tell the nodes of this series by.
+    """
+    acquisitions = series.acquisitions
+    baseline = pe.Node(IdentityInterface(list(BASELINE)), name=f"baseline_{mark}")
+    gather = {
+        name: pe.Node(Merge(len(acquisitions)), name=f"lesion_{name}_{mark}")
+        for name in ("masks", "images", "chi", "fixed", "own")
+    }
+    common = pe.Node(CommonMask(), name=f"lesion_common_{mark}")
+    numbered = all(one.lesions and one.lesions.numbered for one in acquisitions)
+    match = pe.Node(MatchLesions(numbered=numbered), name=f"match_{mark}")
+    table = pe.Node(TabulateSeries(years=list(series.years)), name=f"lesion_table_{mark}")
+    save = lesion_series_sink(study, longitudinal, series, f"save_lesions_{mark}")
+    home = _way_home(workflow, longitudinal, acquisitions[0], baseline, mark)
+    workflow.connect([
+        (gather["masks"], common, [("out", "masks")]),
+        (gather["images"], match, [("out", "images")]),
+        (gather["fixed"], table, [("out", "fixed")]),
+        (gather["own"], table, [("out", "own")]),
+        (match, table, [("states", "states")]),
+        (match, save, [("regions", "labels")]),
+        (table, save, [("table", "table"), ("facts", "facts")]),
+    ])  # fmt: skip
+    _draw(workflow, study, series, mark, gather["chi"])
+    for number, acquisition in enumerate(acquisitions, 1):
+        space, carried = _carry(workflow, acquisition, baseline, home)
+        measure = _measure(workflow, study, acquisition, space)
+        workflow.connect([
+            (baseline, measure, [(port, port) for port in ("wm", "dseg", "brain_mask")]),
+            (common, measure, [("mask", "trusted_mask")]),
+            (match, measure, [
+                ("regions", "labels"), ("elsewhere", "elsewhere"), ("volumes", "volumes"),
+            ]),
+            (space, gather["masks"], [("outputnode.trusted_mask", f"in{number}")]),
+            (space, gather["chi"], [("outputnode.chi", f"in{number}")]),
+            (carried, gather["images"], [("resampled", f"in{number}")]),
+            (measure, gather["fixed"], [("table", f"in{number}")]),
+            (workflow.get_node(f"lesions__{acquisition.name_safe}"), gather["own"], [
+                ("table", f"in{number}"),
+            ]),
+        ])  # fmt: skip
+
+
+def _draw(workflow: pe.Workflow, study: Study, series: Series, mark: str, chi: pe.Node) -> None:
+    """Add the sheet of all lesions through time."""
+    sessions = [f"ses-{one.session}" for one in series.acquisitions]
+    draw = pe.Node(DrawLesions(sessions=sessions), name=f"draw_lesions_{mark}")
+    keep = figure_sink(study, f"{series.stem}_space-baseline", f"keep_lesions_{mark}")
+    workflow.connect([
+        (workflow.get_node(f"match_{mark}"), draw, [("regions", "labels")]),
+        (workflow.get_node(f"baseline_{mark}"), draw, [("magnitude", "magnitude")]),
+        (chi, draw, [("out", "chi")]),
+        (workflow.get_node(f"lesion_table_{mark}"), draw, [("table", "table")]),
+        (draw, keep, [("figures", "figures")]),
+    ])  # fmt: skip
+
+
+def _way_home(
+    workflow: pe.Workflow,
+    longitudinal: Longitudinal,
+    first: Acquisition,
+    baseline: pe.Node,
+    mark: str,
+) -> pe.Node:
+    """Return the node whose `out` leads from the participant's space to the first echoes."""
+    keys = [anatomy.key for anatomy in longitudinal.anatomies]
+    place = keys.index(first.t1w.key) if first.t1w else 0
+    back = pe.Node(Select(index=[place]), name=f"back_{mark}")
+    home = pe.Node(Merge(2), name=f"home_{mark}")
+    workflow.connect([
+        (workflow.get_node("participant_template_wf"), back, [
+            ("outputnode.participant_to_t1w", "inlist"),
+        ]),
+        (back, home, [("out", "in1")]),
+        (baseline, home, [("t1w_to_gre", "in2")]),
+    ])  # fmt: skip
+    return home
+
+
+def _carry(
+    workflow: pe.Workflow, acquisition: Acquisition, baseline: pe.Node, home: pe.Node
+) -> tuple[pe.Workflow, pe.Node]:
+    """Carry maps and lesions of a session; return who does which."""
+    mark = f"__{acquisition.name_safe}"
+    r2star = len(acquisition.echo_times) > 1
+    space = init_participant_space_wf(r2star=r2star, noise=False, name=f"baseline_space_wf{mark}")
+    onward = pe.Node(Merge(2), name=f"onward{mark}")
+    # `to_t1w` is empty for lesions that were drawn on the T1w: they are there already.
+    own = pe.Node(IdentityInterface(["native", "to_t1w", "table"]), name=f"lesions{mark}")
+    route = pe.Node(Merge(2), name=f"lesion_route{mark}")
+    carry = pe.Node(ApplyTransforms(interpolation="genericLabel"), name=f"carry_lesions{mark}")
+    workflow.connect([
+        (workflow.get_node(f"transform{mark}"), onward, [("out", "in1")]),
+        (home, onward, [("out", "in2")]),
+        (onward, space, [("out", "inputnode.t1w_to_participant")]),
+        (baseline, space, [("magnitude", "inputnode.template")]),
+        (baseline, carry, [("magnitude", "reference")]),
+        (own, route, [("to_t1w", "in1")]),
+        (onward, route, [("out", "in2")]),
+        (own, carry, [("native", "image")]),
+        (route, carry, [("out", "transforms")]),
+    ])  # fmt: skip
+    return space, carry
+
+
+def _measure(
+    workflow: pe.Workflow, study: Study, acquisition: Acquisition, space: pe.Workflow
+) -> pe.Node:
+    """Return who measures the fixed regions in a session."""
+    mark = f"__{acquisition.name_safe}"
+    measure = pe.Node(
+        MeasureLesions(
+            rules=asdict(study.protocol.regions),
+            regions=study.regions,
+            not_white=study.not_white,
+            reference=study.protocol.referencing.name,
+            ids=acquisition.labels,
+        ),
+        name=f"measure_lesions{mark}",
+    )
+    maps = ["chi", *(["r2star"] if len(acquisition.echo_times) > 1 else [])]
+    workflow.connect([
+        (space, measure, [(f"outputnode.{port}", port) for port in maps]),
+        (workflow.get_node(f"participant_references_wf{mark}"), measure, [
+            ("outputnode.references", "references"),
+        ]),
+    ])  # fmt: skip
+    return measure
+
+
+def connect_lesion_sessions(
+    workflow: pe.Workflow,
+    graph: pe.Workflow,
+    series: Series,
+    acquisitions: Mapping[str, pe.Workflow],
+    mark: str,
+) -> None:
+    """
+    Give the lesions of a series what the graphs of the sessions make.
+
+    Parameters
+    ----------
+    workflow
+        The whole graph.
+    graph
+        That of the participant through time.
+    series
+        Acquisitions whose lesions are told.
+    acquisitions
+        Graphs of all acquisitions by their keys.
+    mark
+        As in `connect_lesion_series`.
+    """
+    first = acquisitions[series.acquisitions[0].key]
+    ports = {
+        "magnitude": f"{name_of(first, 'echoes_wf')}.outputnode.combined",
+        "t1w_to_gre": f"{name_of(first, 'coregistration_wf')}.outputnode.t1w_to_gre",
+        "wm": f"{name_of(first, 'coregistration_wf')}.outputnode.wm",
+        "brain_mask": f"{name_of(first, 'masking_wf')}.outputnode.brain_mask",
+        "dseg": f"{name_of(first, 'labels')}.dseg",
+    }
+    for port, source in ports.items():
+        workflow.connect(first, source, graph, f"baseline_{mark}.{port}")
+    for acquisition in series.acquisitions:
+        source = acquisitions[acquisition.key]
+        target = f"lesions__{acquisition.name_safe}"
+        lesions = f"{name_of(source, 'lesions_wf')}.outputnode"
+        workflow.connect(source, f"{lesions}.native", graph, f"{target}.native")
+        workflow.connect(source, f"{lesions}.table", graph, f"{target}.table")
+        to_t1w = {
+            "FLAIR": f"{lesions}.flair_to_t1w",
+            "GRE": f"{name_of(source, 'coregistration_wf')}.outputnode.gre_to_t1w",
+        }
+        if acquisition.lesions and acquisition.lesions.image.space in to_t1w:
+            way = to_t1w[acquisition.lesions.image.space]
+            workflow.connect(source, way, graph, f"{target}.to_t1w")

@@ -1,0 +1,252 @@
+"""Lesions that somebody else has marked: to the echoes, and what the maps say of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from nipype.interfaces.utility import Merge
+from nipype.pipeline import engine as pe
+
+from qsmprep.bids.models import Acquisition, GivenLesions
+from qsmprep.interfaces.labels import TakeLabels
+from qsmprep.interfaces.lesion_figures import DrawLesions
+from qsmprep.interfaces.lesions import MeasureLesions, NumberLesions
+from qsmprep.interfaces.masking import FindBrain
+from qsmprep.interfaces.registration import ApplyTransforms, RigidToMagnitude
+from qsmprep.methods.regions import Rules
+from qsmprep.workflows._graph import open_graph
+from qsmprep.workflows.study import Study, figure_sink, lesion_sink
+
+MAPS = ("chi", "r2star", "brain_mask", "trusted_mask", "wm", "dseg")
+"""What lesions are measured on, in the space of the echoes."""
+
+
+def init_flair_wf(*, seed: int, name: str = "flair_wf") -> pe.Workflow:
+    """
+    Align a FLAIR image to the T1w, six degrees of freedom.
+
+    Parameters
+    ----------
+    seed
+        Seed of the registration's sampling.
+    name
+        Name of the workflow.
+
+    Inputs
+    ------
+    flair
+        FLAIR image, with or without skull.
+    t1w_brain
+        T1w, zero outside the brain.
+
+    Outputs
+    -------
+    flair_to_t1w
+        ITK transform that carries images of the FLAIR to the T1w.
+    """
+    workflow, inputnode, outputnode = open_graph(name, ["flair", "t1w_brain"], ["flair_to_t1w"])
+    brain = pe.Node(FindBrain(method="bet"), name="brain")
+    rigid = pe.Node(RigidToMagnitude(seed=seed), name="rigid")
+
+    workflow.connect([
+        (inputnode, brain, [("flair", "magnitude")]),
+        (inputnode, rigid, [("flair", "magnitude"), ("t1w_brain", "t1w_brain")]),
+        (brain, rigid, [("mask", "brain_mask")]),
+        (rigid, outputnode, [("gre_to_t1w", "flair_to_t1w")]),
+    ])  # fmt: skip
+    return workflow
+
+
+def init_lesions_wf(
+    *,
+    given: GivenLesions,
+    rules: Rules,
+    regions: Sequence[tuple[int, str, str]],
+    not_white: Sequence[int],
+    seed: int,
+    name: str = "lesions_wf",
+) -> pe.Workflow:
+    """
+    Carry lesions to the echoes with one interpolation, and measure them there.
+
+    Parameters
+    ----------
+    given
+        Images of lesions, and what readers say of them.
+    rules
+        Which voxels are veins.
+    regions
+        Index, name and hemisphere of the atlas's regions.
+    not_white
+        Labels that are no white matter.
+    seed
+        Seed of the registration's sampling, if the lesions were drawn on a FLAIR image.
+    name
+        Name of the workflow.
+
+    Inputs
+    ------
+    t1w_brain
+        T1w, zero outside the brain; used if the lesions were drawn on a FLAIR image.
+    t1w_to_gre
+        ITK transform that carries T1w images to the echoes.
+    magnitude
+        Image on the grid of the echoes.
+    chi
+        Susceptibility, ppm, referenced.
+    r2star
+        Effective transverse relaxation rate, 1/s; optional.
+    brain_mask
+        Brain in GRE space.
+    trusted_mask
+        Where susceptibility is known.
+    wm
+        Probability of white matter in GRE space.
+    dseg
+        Labels in GRE space.
+    reference
+        Name of what zero means in `chi`.
+    ids
+        Identifying columns of the table: `participant_id session_id acquisition run`.
+
+    Outputs
+    -------
+    native
+        Numbers of lesions on the grid they were drawn on.
+    labels
+        The same in GRE space.
+    table
+        One row per lesion.
+    profile
+        One row per lesion and depth.
+    facts
+        By which rules: Lesions.
+    flair_to_t1w
+        ITK transform that carries images of the FLAIR to the T1w, if there is one.
+    flair
+        The FLAIR image in GRE space, if there is one.
+    """
+    aligned = ["flair_to_t1w", "flair"] if given.flair else []
+    workflow, inputnode, outputnode = open_graph(
+        name,
+        ["t1w_brain", "t1w_to_gre", "magnitude", *MAPS, "reference", "ids"],
+        ["native", "labels", "table", "profile", "facts", *aligned],
+    )
+    number = pe.Node(
+        NumberLesions(image=str(given.image.path), numbered=given.numbered), name="number"
+    )
+    measure = pe.Node(
+        MeasureLesions(
+            rules=asdict(rules),
+            regions=list(regions),
+            not_white=list(not_white),
+            readings=[dict(row) for row in given.readings],
+        ),
+        name="measure",
+    )
+    if given.flair:
+        flair = init_flair_wf(seed=seed)
+        flair.inputs.inputnode.flair = str(given.flair)
+        workflow.connect([
+            (inputnode, flair, [("t1w_brain", "inputnode.t1w_brain")]),
+            (flair, outputnode, [("outputnode.flair_to_t1w", "flair_to_t1w")]),
+        ])  # fmt: skip
+        carry = _carry(workflow, "FLAIR", "flair", interpolation="linear")
+        carry.inputs.image = str(given.flair)
+        workflow.connect(carry, "resampled", outputnode, "flair")
+    workflow.connect([
+        (inputnode, measure, [(port, port) for port in (*MAPS, "reference", "ids")]),
+        (number, measure, [("volumes", "volumes"), ("dropped", "dropped")]),
+        (number, outputnode, [("labels", "native")]),
+        (measure, outputnode, [(port, port) for port in ("table", "profile", "facts")]),
+    ])  # fmt: skip
+    for kind, port in (("lesions", "labels"), ("veins", "veins"), ("enhancing", "enhancing")):
+        if kind not in given.images:
+            continue
+        source, field = number, "labels"
+        if kind != "lesions":
+            path = str(given.images[kind].path)
+            source, field = pe.Node(TakeLabels(labels=path), name=f"take_{kind}"), "dseg"
+        if given.images[kind].space != "GRE":
+            carry = _carry(workflow, given.images[kind].space, kind, interpolation="genericLabel")
+            workflow.connect(source, field, carry, "image")
+            source, field = carry, "resampled"
+        workflow.connect(source, field, measure, port)
+        if kind == "lesions":
+            workflow.connect(source, field, outputnode, "labels")
+    return workflow
+
+
+def _carry(workflow: pe.Workflow, space: str, kind: str, *, interpolation: str) -> pe.Node:
+    """Return who carries an image of the T1w or the FLAIR to the space of the echoes."""
+    inputnode, flair = workflow.get_node("inputnode"), workflow.get_node("flair_wf")
+    carry = pe.Node(ApplyTransforms(interpolation=interpolation), name=f"carry_{kind}")
+    workflow.connect(inputnode, "magnitude", carry, "reference")
+    if space == "T1w":
+        workflow.connect(inputnode, "t1w_to_gre", carry, "transforms")
+        return carry
+    route = pe.Node(Merge(2), name=f"route_{kind}")
+    workflow.connect([
+        (flair, route, [("outputnode.flair_to_t1w", "in1")]),
+        (inputnode, route, [("t1w_to_gre", "in2")]),
+        (route, carry, [("out", "transforms")]),
+    ])  # fmt: skip
+    return carry
+
+
+def connect_lesions(workflow: pe.Workflow, study: Study, acquisition: Acquisition) -> None:
+    """Add the lesions of an acquisition whose maps and regions are there, and save them."""
+    given = acquisition.lesions
+    if given is None:
+        return
+    lesions = init_lesions_wf(
+        given=given,
+        rules=study.protocol.regions,
+        regions=study.regions,
+        not_white=study.not_white,
+        seed=study.protocol.normalisation.seed,
+    )
+    lesions.inputs.inputnode.ids = acquisition.labels
+    lesions.inputs.inputnode.reference = study.protocol.referencing.name
+    if len(acquisition.echo_times) < 2:
+        lesions.disconnect(
+            lesions.get_node("inputnode"), "r2star", lesions.get_node("measure"), "r2star"
+        )
+    sources = {
+        "echoes_wf": {"combined": "magnitude"},
+        "masking_wf": {"brain_mask": "brain_mask"},
+        "background_wf": {"mask": "trusted_mask"},
+        "referencing_wf": {"chi": "chi"},
+        "coregistration_wf": {"t1w_to_gre": "t1w_to_gre", "wm": "wm"},
+        **({"relaxometry_wf": {"r2star": "r2star"}} if len(acquisition.echo_times) > 1 else {}),
+    }
+    for part, ports in sources.items():
+        for port, target in ports.items():
+            workflow.connect(
+                workflow.get_node(part), f"outputnode.{port}", lesions, f"inputnode.{target}"
+            )
+    save = lesion_sink(study, acquisition, "lesions", "save_lesions")
+    workflow.connect([
+        (workflow.get_node("labels"), lesions, [("dseg", "inputnode.dseg")]),
+        (workflow.get_node("coregistration_wf"), lesions, [
+            ("inputnode.t1w_brain", "inputnode.t1w_brain"),
+        ]),
+        (lesions, save, [
+            (f"outputnode.{port}", port) for port in ("labels", "table", "profile", "facts")
+        ]),
+    ])  # fmt: skip
+    background = workflow.get_node("coregistration_wf"), "outputnode.t1w_brain"
+    if given.flair:
+        save = lesion_sink(study, acquisition, "flair", "save_flair")
+        workflow.connect(lesions, "outputnode.flair_to_t1w", save, "flair_to_t1w")
+        background = lesions, "outputnode.flair"
+    name = "FLAIR" if given.flair else "T1w"
+    draw = pe.Node(DrawLesions(background_name=name), name="draw_lesions")
+    workflow.connect([
+        (workflow.get_node("echoes_wf"), draw, [("outputnode.combined", "magnitude")]),
+        (workflow.get_node("referencing_wf"), draw, [("outputnode.chi", "chi")]),
+        (lesions, draw, [("outputnode.labels", "labels"), ("outputnode.table", "table")]),
+        (draw, figure_sink(study, acquisition.stem, "keep_lesions"), [("figures", "figures")]),
+    ])  # fmt: skip
+    workflow.connect(*background, draw, "background")
