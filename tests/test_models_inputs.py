@@ -15,7 +15,6 @@ from qsmprep.group.frames import frame_of
 from qsmprep.group.joining import _as_counted
 from qsmprep.group.model_files import read_plan
 from qsmprep.group.run import run_group
-from qsmprep.reports.plots import drawable
 from qsmprep.simulate.cohorts.dataset import Cohort, write_cohort
 from qsmprep.statistics.kinds import KINDS
 from qsmprep.statistics.km import km
@@ -105,7 +104,8 @@ MISTAKES = {
     "a region with a dash": ('kind = "ols"\nformula = "chi_red-nucleus ~ age"', "chi_red_nucleus"),
     "chi of no region": ('kind = "ols"\nformula = "chi ~ age"', "name regions by for"),
     "a column, misspelt": (OLS + 'agee"', "did you mean age?"),
-    "no intercept": ('kind = "ancova"\nformula = "chi_putamen ~ 0 + group"', "has no intercept"),
+    "no intercept": (
+        'kind = "change"\nvalue = "chi_putamen"\nformula = "0 + group"', "leave out 0 +"),
     "a condition that calls": (WHERE + "\"age.to_csv('x') == 1\"", "age.to_csv is more than"),
     "a condition with @": (WHERE + "\"@frame.to_csv('x') == 1\"", "not true or false"),
     "a condition with eval": (WHERE + "\"age.map('x') == 1\"", "age.map is more than"),
@@ -339,10 +339,10 @@ def test_neither_an_empty_figure_nor_our_own_fault_stops_other_models(
 
 
 def test_what_an_interrupted_model_leaves_is_no_answer(study, tmp_path, monkeypatch):
-    def interrupted(folder, spec, *_):
+    def interrupted(folder, origin, *_):
         folder.mkdir(parents=True)
         (folder / "estimates.tsv").write_text("half")
-        if spec.name == "b":
+        if origin.spec.name == "b":
             raise KeyboardInterrupt
         return
 
@@ -403,4 +403,3 @@ def test_an_empty_column_is_described_as_empty(cohort, tmp_path):
     fits, *_ = ask(cohort, tmp_path, keys)
     row = fits[""].estimates.set_index("column").loc["software"]
     assert (row["n"], row["missing"], row["text"]) == (0, N, "n/a")
-    assert all(map(drawable, fits[""].drawings.values()))

@@ -21,7 +21,6 @@ from qsmprep.group.model_files import ModelSpec
 from qsmprep.group.model_outputs import write_model
 from qsmprep.group.model_words import Origin
 from qsmprep.reports.model_page import ModelPage
-from qsmprep.reports.plots import drawable
 from qsmprep.statistics.kinds import KINDS, VOXELWISE
 from qsmprep.statistics.results import Fitted
 
@@ -225,5 +224,4 @@ def _fit(spec: ModelSpec, frame: pd.DataFrame, fit: Callable[..., Fitted]) -> Fi
         for warning in caught
         if not issubclass(warning.category, DeprecationWarning | FutureWarning)
     )
-    drawings = {name: one for name, one in fitted.drawings.items() if drawable(one)}
-    return replace(fitted, notes=(*fitted.notes, *notes), drawings=drawings)
+    return replace(fitted, notes=(*fitted.notes, *notes))

@@ -16,7 +16,6 @@ from qsmprep.statistics.families import REFERENCES
 from qsmprep.statistics.linear import REMEDY, SOFTWARE, standard_errors
 from qsmprep.statistics.means import adjusted_means, differences, mean_rows
 from qsmprep.statistics.regression import (
-    NO_INTERCEPT,
     Regression,
     coefficients,
     facts,
@@ -116,11 +115,6 @@ def ancova(
         )
         for name, text in formulas.items()
     }  # fmt: skip
-    if NO_INTERCEPT in fits[""].notes:
-        raise RequestError(
-            f"formula {shown(formula)} has no intercept, which adjusted means need; leave out "
-            "0 + or - 1"
-        )
     levels_left = levels_of(fits[""].data[factor])
     if len(levels_left) < 2:
         raise RequestError(f"{factor} is {levels_left} in all complete rows; nothing to compare")

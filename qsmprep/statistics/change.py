@@ -12,7 +12,7 @@ from qsmprep.errors import RequestError, shown
 from qsmprep.statistics.ancova import ancova
 from qsmprep.statistics.design import need_columns, variables
 from qsmprep.statistics.linear import ols
-from qsmprep.statistics.regression import level_name
+from qsmprep.statistics.regression import NO_INTERCEPT, level_name
 from qsmprep.statistics.results import Drawing, Fitted
 from qsmprep.statistics.rows import WHOM
 
@@ -108,6 +108,8 @@ def change(
             adjust=adjust, extra="baseline" if baseline else "", covariance=covariance,
             confidence=confidence,
         )  # fmt: skip
+        if NO_INTERCEPT in fitted.notes:
+            raise RequestError(f"formula {shown(right)}: leave out 0 + or - 1")
         if baseline and (p := _baseline_p(frame, right, factor, levels, covariance)) < 0.05:
             notes.append(PARADOX.format(p=p))
     else:
