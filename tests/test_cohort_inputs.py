@@ -296,12 +296,12 @@ def test_every_option_is_for_one_level_or_for_both():
 def test_a_dry_run_says_what_would_be_done_and_writes_nothing(tmp_path, capsys):
     bids, out = write_study(tmp_path)
     model = tmp_path / "m.toml"
-    model.touch()
+    model.write_text('[model.a]\nkind = "describe"\n[model.b]\nkind = "describe"\n', "utf-8")
     call = [str(bids), str(out), "group", "--dry-run", "--harmonise", "combat"]
-    assert cli.main([*call, "--model", str(model), str(model)]) == 0
+    assert cli.main([*call, "--model", str(model)]) == 0
     told = capsys.readouterr()
     assert "4 tables of 4 acquisitions of 2 participants" in told.out
     assert "harmonised by combat" in told.out
-    assert told.out.count(f"models of {model}") == 2
+    assert told.out.count(f"(describe) of {model} would be fitted") == 2
     assert "score of 1 (sub-02)" in told.err
     assert not (out / "group").exists()
