@@ -8,12 +8,14 @@ from scipy.linalg import logm
 from scipy.ndimage import affine_transform, gaussian_filter
 from scipy.spatial.transform import Rotation
 
+from qsmprep.bids import longitudinal as names
 from qsmprep.bids.longitudinal import find_longitudinal, read_years
 from qsmprep.bids.models import Acquisition, Anatomy
 from qsmprep.interfaces.change import CHANGE_COLUMNS, change_table
 from qsmprep.interfaces.longitudinal import CommonMask, ParticipantTemplate, to_matrix
 from qsmprep.interfaces.registration import LPS, seeded_ants
 from qsmprep.methods.rigid import centre, distance
+from qsmprep.reports import longitudinal as page
 
 TURNS = [(3, -2, 4), (-2, 1, -3), (6, 5, 2)]
 SHIFTS = [(2.5, -3, 1.5), (-1, 2, 3), (8, 4, -3)]
@@ -188,6 +190,10 @@ def test_only_what_was_repeated_is_compared(tmp_path):
     assert find_longitudinal([acquisition("a"), acquisition("b", t1w=False)], tmp_path) == ()
     (both,) = find_longitudinal([*one, acquisition("b"), acquisition("a", acq=fine)], tmp_path)
     assert [series.stem for series in both.series] == ["sub-1", "sub-1_acq-fine"]
+
+
+def test_pages_look_for_what_outputs_are_called():
+    assert (page.SPACE, page.LONGITUDINAL) == (names.SPACE, names.LONGITUDINAL)
 
 
 def test_without_an_atlas_there_is_nothing_to_bring_together(qsmprep, dataset, tmp_path):

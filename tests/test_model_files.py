@@ -108,8 +108,8 @@ def test_the_method_of_the_command_line_goes_before_that_of_the_file(plan):
         ),
         ("[model.a]\nkind = 'line'\nformula = 'x'\nfor = 3", "for: give names of regions"),
         ("[model.'a b']\nkind = 'line'\nformula = 'x'", "a folder gets this name"),
-        ("[models.a]\nkind = 'line'", "asks for nothing; add a table [model.NAME]"),
-        ("[model]\na = 3", "[model.a] is no table"),
+        ("[models.a]\nkind = 'line'", 'no table "models"; did you mean model?'),
+        ("[model]\na = 3", "[model] a: give the model a name"),
         ("model = 3", "model is no table"),
         ("[model.a\n", "cannot be read as TOML"),
         ("", "asks for nothing"),
@@ -150,5 +150,5 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
 def test_text_that_is_no_utf8_is_refused_in_a_sentence(tmp_path):
     path = tmp_path / "latin.toml"
     path.write_bytes("[model.a]\nkind = 'liné'\n".encode("latin-1"))
-    with pytest.raises(RequestError, match="cannot be read as TOML"):
+    with pytest.raises(RequestError, match="line 2 is not in UTF-8"):
         read_plan([path], KINDS)

@@ -261,3 +261,30 @@ def test_the_page_of_the_group_lists_models_with_their_first_result(made):
     assert Page(html).table("Models that were run")[1][:3] == [
         "entorhinal-mci", "cox", "179 to 180, by region",
     ]  # fmt: skip
+
+
+def test_notes_that_differ_in_the_value_of_a_test_are_one(tmp_path):
+    made = model_page(tmp_path)
+    first, second, *_ = made.fits
+    fits = {
+        name: replace(fitted, notes=(f"Shapiro-Wilk p = {value}: residuals are not normal.",))
+        for (name, fitted), value in zip(made.fits.items(), ("0.0312", "8e-07"), strict=False)
+    }
+    fits["elsewhere"] = replace(made.fits[first], notes=())
+    (note,) = gathered_notes(replace(made, fits=fits, notes=()))
+    told = "Shapiro-Wilk p = 8e-07 to 0.0312: residuals are not normal."
+    assert note == f"{first}, {second}: {told}"
+
+
+def test_the_headline_of_a_family_is_the_highest_interaction():
+    table = estimates(1)[["estimate", "ci_low", "ci_high", "p_value"]].assign(p_holm=0.02)
+    terms = ["scale(chi)", "time:scale(chi)", "time:age", "scale(chi):age"]
+    both = pd.concat([table.assign(term=terms, region=name) for name in "ab"])
+    assert headline(both).startswith("time:scale(chi): 2 of 2 regions")
+
+
+def test_a_difference_of_groups_with_volume_is_no_term_of_the_volume():
+    table = estimates(1)[["estimate", "ci_low", "ci_high", "p_value"]].assign(p_holm=0.02)
+    terms = ["MS - HC", "MS - HC, with volume", "SP - HC", "SP - HC, with volume"]
+    both = pd.concat([table.assign(term=terms, region=name) for name in "ab"])
+    assert headline(both).startswith("MS - HC: 2 of 2 regions")

@@ -19,13 +19,17 @@ from qsmprep.statistics.kinds import KINDS
 
 FOLDER = ROOT / "examples/studies"
 FILES = sorted(FOLDER.glob("*.toml"))
-MOST = 12
+MOST = 6
+FEW = 'for = ["putamen", "caudate", "thalamus", "pallidum"]'
 
 
 def run(study, folder):
-    """Simulate a study, fit its models, and return its output folder."""
+    """Simulate a study, fit its models to a few regions, and return its output folder."""
     bids, out = write_cohort(folder / study, STUDIES[study](1))
-    assert run_group(out, bids_dir=bids, models=[FOLDER / f"{study}.toml"]) == 0
+    models = folder / f"{study}.toml"
+    text = (FOLDER / models.name).read_text("utf-8")
+    models.write_text(text.replace('for = "all"', FEW), encoding="utf-8")
+    assert run_group(out, bids_dir=bids, models=[models]) == 0
     return out / "group"
 
 
@@ -98,7 +102,7 @@ def test_what_travellers_tell_takes_the_scanner_out_of_age(travelling):
     harmonised = table(travelling, "age-harmonised").query("term == 'age'")
     assert measured["estimate"].mean() > 0.6
     inside = (harmonised["ci_low"] < 0.5) & (harmonised["ci_high"] > 0.5)
-    assert inside.mean() >= 0.8, "95 % of ten regions, which is rarely fewer than 8"
+    assert inside.sum() >= 3, "95 % of four regions"
     assert abs(harmonised["estimate"].mean() - 0.5) < abs(measured["estimate"].mean() - 0.5)
 
 

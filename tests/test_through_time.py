@@ -24,8 +24,9 @@ from qsmprep.bids.longitudinal import (
 from qsmprep.bids.status import StatusRow, read_status, update_status
 from qsmprep.group.outputs import find_outputs
 from qsmprep.interfaces.change import change_table
-from qsmprep.interfaces.longitudinal import write_matrix
-from qsmprep.interfaces.registration import CarryMap, seeded_ants
+from qsmprep.interfaces.longitudinal import to_matrix, write_matrix
+from qsmprep.interfaces.registration import LPS, CarryMap, seeded_ants
+from qsmprep.methods.rigid import distance
 from qsmprep.protocol import Protocol
 from qsmprep.reports.longitudinal import write_longitudinal_page
 from qsmprep.reports.participant import write_participant_page
@@ -43,6 +44,11 @@ from qsmprep.workflows.study import Study
 
 DEEP = ("caudate", "putamen", "pallidum", "thalamus")
 SPACE = "space-participant"
+
+MOVE = np.eye(4)
+"""How the head lies in the second T1w, seen from the first, mm."""
+MOVE[:3, :3] = Rotation.from_euler("xyz", (4, -3, 5), degrees=True).as_matrix()
+MOVE[:3, 3] = (4, -6, 3)
 
 
 # a whole run
@@ -77,10 +83,7 @@ def sessions(atlas, template_folder, qsmprep, tmp_path_factory):
 def _turn(path):
     """Lay the head of an image differently, without interpolation."""
     image = nb.load(path)
-    move = np.eye(4)
-    move[:3, :3] = Rotation.from_euler("xyz", (4, -3, 5), degrees=True).as_matrix()
-    move[:3, 3] = (4, -6, 3)
-    nb.Nifti1Image(np.asanyarray(image.dataobj), move @ image.affine).to_filename(path)
+    nb.Nifti1Image(np.asanyarray(image.dataobj), MOVE @ image.affine).to_filename(path)
 
 
 def table(run, name):
@@ -101,6 +104,13 @@ def test_what_was_planted_is_found_and_nothing_else(sessions):
     assert 4.5 < change["putamen"] < 11
     others = change.loc[[name for name in DEEP if name != "putamen"]]
     assert others.abs().max() < 2
+    alone = [
+        chi_of(table(sessions, f"sub-01/ses-{n}/anat/sub-01_ses-{n}_seg-simulated_regions.tsv"))
+        for n in (1, 2)
+    ]
+    same = [name for name in (*DEEP, "accumbens", "amygdala", "hippocampus") if name != "putamen"]
+    spread = ((alone[1]["mean"] - alone[0]["mean"])[same] ** 2).mean()
+    assert (change[same] ** 2).mean() < spread, "that of each session on its own"
     assert rows["years"].unique() == pytest.approx([2.0], abs=0.01)
     per_year = chi_of(rows)["change_per_year"]
     assert per_year["putamen"] == pytest.approx(change["putamen"] / 2, rel=0.01)
@@ -122,13 +132,22 @@ def test_both_sessions_are_measured_in_the_same_voxels(sessions):
 
 
 def test_the_sessions_lie_in_one_place(sessions):
-    one, two = (
-        load(sessions.out, f"sub-01/ses-{n}/anat/sub-01_ses-{n}_{SPACE}_T1w.nii.gz")
+    ants, flip = seeded_ants(0), np.diag([*np.diag(LPS), 1.0])
+    first, second = (
+        to_matrix(
+            ants.read_transform(
+                str(
+                    sessions.out / f"sub-01/ses-{n}/anat"
+                    f"/sub-01_ses-{n}_from-T1w_to-participant_mode-image_xfm.txt"
+                )
+            )
+        )
         for n in (1, 2)
     )
-    inside = (one > 0) & (two > 0)
-    # The same image, interpolated at other places; half a voxel off, it is below 0.95.
-    assert np.corrcoef(one[inside], two[inside])[0, 1] > 0.98
+    # A fifth of a voxel of 2.5 mm, over a whole head.
+    assert distance(flip @ MOVE @ flip @ first, second) < 0.5
+    from_middle = [distance(matrix, np.eye(4)) for matrix in (first, second)]
+    assert from_middle[0] == pytest.approx(from_middle[1], rel=0.1), "half-way between them"
 
 
 def test_the_run_says_whom_it_brings_together_and_what_became_of_it(sessions):

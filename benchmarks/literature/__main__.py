@@ -1,23 +1,25 @@
 """
 Published numbers, put into simulated cohorts and found again: one table.
 
-    python -m benchmarks.literature OUT [--topics survival decline ...]
+    python -m benchmarks.literature OUT [--topics survival decline ...] [--kept]
 
 from the root of the sources; ``make literature`` does so. OUT/literature.tsv and .md have a row
-per number. The exit status is 1 if one is not found within its tolerance.
+per number, OUT/TOPIC.json those of a topic, which `--kept` takes instead of running it again. The
+exit status is 1 if a number is not found within its tolerance.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+from datetime import date
 from importlib.metadata import version
+import json
 import os
 from pathlib import Path
 import platform
 import re
 import sys
-import time
 
 from benchmarks.literature.table import COLUMNS, markdown, verdict
 from benchmarks.literature.topics import run_all, topics
@@ -34,21 +36,24 @@ def main() -> int:
     parser.add_argument("out", type=Path, help="folder for literature.tsv and literature.md")
     parser.add_argument("--topics", nargs="+", choices=topics(), default=topics())
     parser.add_argument("--processes", type=int, default=min(2, os.cpu_count() or 1))
+    parser.add_argument("--kept", action="store_true", help="run only what OUT has no rows of")
     parser.add_argument("--page", type=Path, help="page of the documentation to renew")
     options = parser.parse_args()
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
         os.environ.setdefault(name, "1")  # of the processes to come: a core each
-    rows: list[dict] = []
-    began = time.perf_counter()
-    for topic, found, seconds in run_all(options.topics, options.processes):
+    options.out.mkdir(parents=True, exist_ok=True)
+    files = {topic: options.out / f"{topic}.json" for topic in options.topics}
+    waiting = [topic for topic in files if not (options.kept and files[topic].exists())]
+    for topic, found, seconds in run_all(waiting, options.processes):
         failed = sum(not row["passed"] for row in found)
         said = f"{failed} of {len(found)} FAIL" if failed else f"{len(found)} pass"
         print(f"{topic}: {said}, {seconds:.0f} s", file=sys.stderr, flush=True)
-        rows += found
-    rows.sort(key=_order)
-    text = f"{_about(rows, time.perf_counter() - began)}\n\n{markdown(rows)}"
+        content = {"when": date.today().isoformat(), "rows": found}
+        files[topic].write_text(json.dumps(content, indent=1, ensure_ascii=False), "utf-8")
+    made = [json.loads(path.read_text("utf-8")) for path in files.values()]
+    rows = sorted((row for topic in made for row in topic["rows"]), key=_order)
+    text = f"{_about(rows, max(topic['when'] for topic in made))}\n\n{markdown(rows)}"
     print(text)
-    options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "literature.md").write_text(text, encoding="utf-8")
     _write_tsv(options.out / "literature.tsv", rows)
     if options.page:
@@ -62,13 +67,13 @@ def _order(row: dict) -> tuple[str, int]:
     return {"ST-": " "}.get(letters, letters), int(number or 0)
 
 
-def _about(rows: list[dict], seconds: float) -> str:
+def _about(rows: list[dict], when: str) -> str:
     """Return how many rows pass, and when and with what they were made."""
     passed = sum(row["passed"] for row in rows)
     versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     return (
-        f"{passed} of {len(rows)} rows pass ({time.strftime('%Y-%m-%d')}, {seconds / 60:.0f} "
-        f"minutes; Python {platform.python_version()}, {versions})."
+        f"{passed} of {len(rows)} rows pass ({when}; Python {platform.python_version()}, "
+        f"{versions})."
     )
 
 

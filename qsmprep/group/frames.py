@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 PREFIXES = {"Chimap": "chi", "R2starmap": "r2star"}
 """How the values of a map are called in formulas, by the name of the map."""
 
+ALL_REGIONS = ("all",)
+"""What `for` says for every region."""
+
 REGIONS = "regions"
 """Attribute of frames: the names of regions, which columns of users may resemble."""
 
@@ -170,6 +173,8 @@ def _joined(
     once = acquisitions[~acquisitions.duplicated(keys)]
     # What the table says itself goes before what is known of the participant.
     new = [name for name in once if name in keys or name not in table]
+    if spec.chi_from != EACH_SESSION and "years" in new:
+        new.remove("years")  # when the image was made, which is not when the row was
     joined = table.merge(once[new], on=keys, how="left")
     joined.attrs[REGIONS] = acquisitions.attrs[REGIONS]
     joined.index = pd.Index([f"{spec.rows} row {number + 1}" for number in range(len(joined))])
@@ -184,6 +189,11 @@ def _table(spec: ModelSpec, cohort: CohortTable, read: Callable) -> pd.DataFrame
         known = ["participants", "acquisitions", *cohort.phenotype]
         raise RequestError(f"rows = {shown(spec.rows)}: there is no such table; there are "
                            f"{', '.join(known)}, or a FILE.tsv")  # fmt: skip
+    if not path.is_file():
+        raise RequestError(
+            f"rows = {shown(spec.rows)}: there is no such file in {path.parent}; put it beside "
+            f"{spec.source.name}"
+        )
     table = read(path)
     table.index = pd.Index([f"{Path(spec.rows).stem} row {n + 1}" for n in range(len(table))])
     return table

@@ -14,6 +14,7 @@ from qsmprep.group.harmonise_files import write_harmonised
 from qsmprep.group.harmonise_options import Options, read_options, settle
 from qsmprep.group.harmonise_parameters import Stored, read_parameters
 from qsmprep.group.harmonised import CHI, STATISTIC, Cohort, Harmonised, Key, Part, said
+from qsmprep.group.strict import text_of
 from qsmprep.statistics import harmonisation, travelling
 from qsmprep.statistics.batches import shortened, warnings
 
@@ -88,7 +89,9 @@ def _keys(options: Options, cohort: Cohort) -> Iterator[Key]:
 def _batches(options: Options, acquisitions: pd.DataFrame) -> tuple[pd.Series, list[str]]:
     """Return the batch of every acquisition that is to be harmonised, and who is left out."""
     column = acquisitions[options.batch]
-    batch = column.where(column.isna(), column.astype(str))
+    if column.isna().all():
+        raise RequestError(f"[harmonise] batch: {options.batch} is not known of anybody")
+    batch = text_of(column.to_frame())[options.batch].where(column.notna())
     notes = []
     if column.isna().any():
         names = list(map(str, acquisitions.index[column.isna()]))

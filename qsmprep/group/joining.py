@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+import re
 
 import pandas as pd
 
@@ -84,9 +85,21 @@ def join_covariates(acquisitions: pd.DataFrame, known: Covariates) -> Joined:
     notes = [*_unmatched(acquisitions, known), *notes, *joined.notes()]
     order = joined.table().sort_values(
         ["participant_id", "years", "session_id", "acquisition", "run"], na_position="last",
-        kind="stable",
+        kind="stable", key=_as_counted,
     )  # fmt: skip
     return Joined(order, joined.origin, tuple(notes))
+
+
+def _as_counted(labels: pd.Series) -> pd.Series:
+    """Return what sorts a column: ses-2 before ses-10, which the alphabet has first."""
+    if labels.name not in ("session_id", "acquisition", "run"):
+        return labels
+    parts = {
+        label: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", label)]
+        for label in map(str, labels.unique())
+    }
+    rank = {label: place for place, label in enumerate(sorted(parts, key=parts.__getitem__))}
+    return labels.astype(str).map(rank)
 
 
 class _Columns:

@@ -8,6 +8,7 @@ import re
 
 import pandas as pd
 
+from qsmprep.errors import RequestError
 from qsmprep.reports.plots import write_drawing
 from qsmprep.statistics.results import Drawing, Fitted
 
@@ -53,7 +54,10 @@ def write_figures(
     # Figures of volumes were drawn where the volumes were.
     written = {path.stem: path for path in sorted(folder.glob("figures/*.png"))}
     for name, drawing in drawings.items():
-        written[name] = write_drawing(drawing, folder / "figures", name, confidence=confidence)
+        try:
+            written[name] = write_drawing(drawing, folder / "figures", name, confidence=confidence)
+        except RequestError as error:  # numbers are worth having without their figure
+            notes.append(f"{name} is not drawn: {error}.")
     return written, notes
 
 
@@ -73,7 +77,8 @@ def forests(estimates: pd.DataFrame, confidence: float = 0.95) -> dict[str, Draw
     """
     if "region" not in estimates or estimates["region"].nunique() < 2:
         return {}
-    terms = [term for term in estimates["term"].unique() if term != "Intercept"]
+    known = estimates[estimates["estimate"].notna() & (estimates["term"] != "Intercept")]
+    terms = list(known["term"].unique())
     of_region = [term for term in terms if re.search(r"\b(chi|r2star)\b", term)]
     return {
         "forest_" + re.sub(r"[^a-zA-Z0-9]+", "-", term).strip("-"): _forest(

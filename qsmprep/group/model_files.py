@@ -16,7 +16,8 @@ from qsmprep.group.region_values import column_name
 
 TABLES = ("data", "harmonise", "model")
 BASELINE, EACH_SESSION = "first", "session"
-_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]*")
+_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]{0,99}")
+_ENCODING = "utf-8-sig"  # Windows may put a mark before the text
 _NO_DEFAULT = Parameter.empty
 
 
@@ -132,7 +133,6 @@ def read_plan(
     harmonise: dict[str, Any] = {}
     for path in paths:
         content = _read_toml(path)
-        _check_words(f"{path}: ", content, TABLES, "table")
         tables = {name: _as_table(path, name, content.get(name, {})) for name in TABLES}
         if tables["harmonise"]:
             if harmonise:
@@ -143,9 +143,13 @@ def read_plan(
         measure = _read_measure(f"{path}: [data] ", tables["data"])
         for name, table in tables["model"].items():
             where = f"{path}: [model.{name}] "
+            if not isinstance(table, dict):
+                raise RequestError(f"{path}: [model] {name}: give the model a name, [model.NAME]")
             if not _NAME.fullmatch(name):
-                raise RequestError(f"{where}a folder gets this name; use letters, digits, - and _")
-            if name in models:
+                raise RequestError(
+                    f"{where}a folder gets this name; use letters, digits, - and _, at most 100"
+                )
+            if name.lower() in map(str.lower, models):  # one folder on many disks
                 raise RequestError(f"{where}there is another model of this name; rename one")
             models[name] = _read_model(where, name, table, path, kinds, measure)
     if method:
@@ -155,11 +159,15 @@ def read_plan(
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        content = tomllib.loads(path.read_text("utf-8"))
+        content = tomllib.loads(path.read_text(_ENCODING))
     except FileNotFoundError as error:
         raise RequestError(f"--model {path}: there is no such file") from error
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise RequestError(f"--model {path}: line {line} is not in UTF-8; save it so") from error
     except (OSError, ValueError) as error:
         raise RequestError(f"--model {path}: cannot be read as TOML ({error})") from error
+    _check_words(f"{path}: ", content, TABLES, "table")
     if not content.get("model") and not content.get("harmonise"):
         raise RequestError(f"{path}: asks for nothing; add a table [model.NAME] or [harmonise]")
     return content
@@ -167,7 +175,8 @@ def _read_toml(path: Path) -> dict[str, Any]:
 
 def _as_table(path: Path, name: str, value: object) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise RequestError(f"{path}: {name} is no table; write [{name}] above its keys")
+        header = "model.NAME" if name == "model" else name
+        raise RequestError(f"{path}: {name} is no table; write [{header}] above its keys")
     return value
 
 
@@ -184,8 +193,6 @@ def _read_model(
     measure: Measure,
 ) -> ModelSpec:
     """Check a table of a model against the signature of the kind it names."""
-    if not isinstance(table, dict):
-        raise RequestError(f"{where}is no table; write [model.{name}] above its keys")
     kind = table.get("kind")
     if not isinstance(kind, str) or kind not in kinds:
         said = "has no kind" if kind is None else f"kind = {shown(kind)} does not exist"
@@ -296,7 +303,7 @@ def _lines_of(path: Path, name: str) -> str:
     lines, inside = [], False
     header = re.compile(rf"\s*\[model\.(\"{re.escape(name)}\"|'{re.escape(name)}'|"
                         rf"{re.escape(name)})(\..*)?\]")  # fmt: skip
-    for line in path.read_text("utf-8").splitlines():
+    for line in path.read_text(_ENCODING).splitlines():
         if re.match(r"\s*\[[^\[\]\"',]+\]\s*(#.*)?$", line) or header.match(line):
             inside = bool(header.match(line))
         if inside:

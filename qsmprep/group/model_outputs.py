@@ -14,9 +14,11 @@ import pandas as pd
 
 from qsmprep import __version__
 from qsmprep.files import atomic_write_text, replacing
+from qsmprep.group.frames import ALL_REGIONS, regions_of
 from qsmprep.group.model_figures import write_figures
 from qsmprep.group.model_files import ModelSpec
 from qsmprep.group.model_words import Origin, about, facts, methods
+from qsmprep.group.region_values import column_name
 from qsmprep.reports.model_page import ModelPage, write_model_page
 from qsmprep.statistics.columns import describe_columns
 from qsmprep.statistics.families import add_family
@@ -127,7 +129,8 @@ def _data(spec: ModelSpec, frame: pd.DataFrame) -> pd.DataFrame:
     """Return the rows a model could use, with the columns that it names."""
     words = set(re.findall(r"\w+", " ".join([spec.where, json.dumps(spec.keys, default=str)])))
     named = words | {"participant_id", "session_id", "acquisition_key"}
-    regions = {f"{word}_{name}" for word in words for name in spec.regions}
+    asked = regions_of(frame) if spec.regions == ALL_REGIONS else spec.regions
+    regions = {f"{word}_{column_name(name)}" for word in words for name in asked}
     columns = [name for name in frame if name in named | regions]
     data = frame[columns]
     data.insert(0, "row", frame.index)

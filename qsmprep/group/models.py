@@ -16,19 +16,16 @@ import pandas as pd
 
 from qsmprep.errors import QSMPrepError, RequestError
 from qsmprep.group.covariates import read_rows
-from qsmprep.group.frames import frame_of, region_columns, regions_of
+from qsmprep.group.frames import ALL_REGIONS, frame_of, region_columns, regions_of
 from qsmprep.group.model_files import ModelSpec
 from qsmprep.group.model_outputs import write_model
 from qsmprep.group.model_words import Origin
 from qsmprep.reports.model_page import ModelPage
-from qsmprep.reports.plots import drawable
 from qsmprep.statistics.kinds import KINDS, VOXELWISE
 from qsmprep.statistics.results import Fitted
 
 if TYPE_CHECKING:
     from qsmprep.group.cohort_table import CohortTable
-
-ALL_REGIONS = ("all",)
 
 
 class Harmonised(Protocol):
@@ -98,10 +95,13 @@ def run_models(
     nprocs
         Cores that these may use.
     """
+    root = out_dir / "group/models"
+    if root.exists() and not root.is_dir():
+        raise RequestError(f"{root}: is no folder; remove or rename it")
     outcomes = []
     for spec in specs:
         print(f"model {spec.name}: {spec.kind}", flush=True)
-        folder = out_dir / "group/models" / spec.name
+        folder = root / spec.name
         fit = _function_of(spec, cohort, folder, maps or {}, nprocs)
         origin = _origin(spec, cohort, protocols, harmonised)
         outcome = _run_model(origin, folder, harmonised, fit)
@@ -224,5 +224,4 @@ def _fit(spec: ModelSpec, frame: pd.DataFrame, fit: Callable[..., Fitted]) -> Fi
         for warning in caught
         if not issubclass(warning.category, DeprecationWarning | FutureWarning)
     )
-    drawings = {name: one for name, one in fitted.drawings.items() if drawable(one)}
-    return replace(fitted, notes=(*fitted.notes, *notes), drawings=drawings)
+    return replace(fitted, notes=(*fitted.notes, *notes))

@@ -13,7 +13,6 @@ import nibabel as nb
 import numpy as np
 import pandas as pd
 
-from qsmprep.bids.longitudinal import LONGITUDINAL, SPACE
 from qsmprep.reports.figures import chi_planes, save_figure
 from qsmprep.reports.pages import (
     MISSING,
@@ -29,6 +28,9 @@ from qsmprep.reports.plots import draw
 from qsmprep.reports.regions import main_regions, read_regions, reference_of, select, table_rows
 from qsmprep.reports.sheet import Axcodes, Sheet, grey_window
 from qsmprep.statistics.results import Drawing
+
+SPACE, LONGITUDINAL = "participant", "longitudinal"
+"""As `qsmprep.bids.longitudinal` calls them in names and in ``status.tsv``."""
 
 CHANGE_WINDOW_PPB = (-40.0, 40.0)
 """Grey scale of the difference of two maps."""

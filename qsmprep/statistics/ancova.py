@@ -13,10 +13,19 @@ from qsmprep.statistics.assumptions import METHOD as CHECKS
 from qsmprep.statistics.assumptions import checks, diagnostics, influence
 from qsmprep.statistics.design import variables
 from qsmprep.statistics.families import REFERENCES
-from qsmprep.statistics.linear import SOFTWARE, repeats, standard_errors
+from qsmprep.statistics.linear import REMEDY, SOFTWARE, standard_errors
 from qsmprep.statistics.means import adjusted_means, differences, mean_rows
-from qsmprep.statistics.regression import Regression, coefficients, facts, fit, levels_of, quoted
+from qsmprep.statistics.regression import (
+    Regression,
+    coefficients,
+    facts,
+    fit,
+    level_name,
+    levels_of,
+    quoted,
+)
 from qsmprep.statistics.results import Drawing, Fitted
+from qsmprep.statistics.rows import repeats
 
 
 def ancova(
@@ -155,7 +164,7 @@ def _joined(
 ) -> Fitted:  # fmt: skip
     """Return results of one model, or of two side by side."""
     first, base = fits[""], parts[""]
-    notes = [*first.notes, *repeats(first, cluster)]
+    notes = [*first.notes, *([] if cluster else repeats(first.data, REMEDY))]
     tables = dict(base.tables)
     estimates, drawings, numbers = base.estimates, dict(base.drawings), dict(base.facts)
     numbers |= {f"n_{level}": int((first.data[factor] == level).sum())
@@ -194,7 +203,7 @@ def _method(formula: str, extra: str, anova: int, adjust: str, weights: str, err
 
 def means_drawing(fitted: Regression, means: pd.DataFrame, factor: str) -> Drawing:
     """Return adjusted means with observations as they would be with covariates held equal."""
-    groups = fitted.data[factor].astype(str).to_numpy()
+    groups = np.array([level_name(level) for level in fitted.data[factor]])
     at = dict(zip(means["group"], means["estimate"], strict=True))
     points = pd.DataFrame(
         {

@@ -12,9 +12,10 @@ from qsmprep.errors import RequestError, shown
 from qsmprep.statistics.ancova import ancova
 from qsmprep.statistics.design import need_columns, variables
 from qsmprep.statistics.linear import ols
+from qsmprep.statistics.regression import NO_INTERCEPT, level_name
 from qsmprep.statistics.results import Drawing, Fitted
+from qsmprep.statistics.rows import WHOM
 
-WHOM = "participant_id"
 OUTCOMES = ("annual", "absolute")
 
 PARADOX = (
@@ -107,6 +108,8 @@ def change(
             adjust=adjust, extra="baseline" if baseline else "", covariance=covariance,
             confidence=confidence,
         )  # fmt: skip
+        if NO_INTERCEPT in fitted.notes:
+            raise RequestError(f"formula {shown(right)}: leave out 0 + or - 1")
         if baseline and (p := _baseline_p(frame, right, factor, levels, covariance)) < 0.05:
             notes.append(PARADOX.format(p=p))
     else:
@@ -276,7 +279,7 @@ def _spaghetti(
     pairs: pd.DataFrame, factor: str, order: list[str], value: str, confidence: float
 ) -> Drawing:
     """Return a line per participant from the first to the last session, and the mean of groups."""
-    groups = pairs[factor].astype(str) if factor else pd.Series("all", index=pairs.index)
+    groups = pairs[factor].map(level_name) if factor else pd.Series("all", index=pairs.index)
     pairs, groups = pairs[groups.isin(order)], groups[groups.isin(order)]
     parts = []
     for when in ("first", "last"):

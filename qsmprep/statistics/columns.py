@@ -38,6 +38,7 @@ COLUMNS: dict[str, str] = {
     "p_bh": "Corrected over regions after Benjamini and Hochberg: false discovery rate",
     "p_adjusted": "Corrected over the contrasts of one model",
     "p_corrected": "Corrected over all pairs of the model",
+    "boot_se": "Standard error by the bootstrap",
     "boot_low": "Lower end of the confidence interval by the bootstrap",
     "boot_high": "Upper end of the confidence interval by the bootstrap",
     "hazard_ratio": "Ratio of hazards for one unit of the term, or of two groups",

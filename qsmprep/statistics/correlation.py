@@ -13,7 +13,8 @@ from qsmprep.errors import RequestError, shown
 from qsmprep.statistics.design import design, need_columns
 from qsmprep.statistics.families import REFERENCES, correct
 from qsmprep.statistics.regression import quoted
-from qsmprep.statistics.results import ESTIMATES, Drawing, Fact, Fitted
+from qsmprep.statistics.results import ESTIMATES, Drawing, Fitted
+from qsmprep.statistics.rows import check_share, counts, repeats
 
 METHODS = ("pearson", "spearman")
 
@@ -98,16 +99,14 @@ def correlation(
     drawings = {"matrix": _matrix(estimates, bool(y), method, partial, correction)}
     if estimates["flag"].any():
         drawings["pairs"] = _scatter(estimates, residuals, partial, method)
-    facts: dict[str, Fact] = {"n": int(estimates["n"].max()), "converged": True}
     used = np.logical_or.reduce([there for there, *_ in residuals.values()])
-    if "participant_id" in data:
-        facts["participants"] = int(data.loc[used, "participant_id"].nunique())
+    facts = counts(data[used]) | {"n": int(estimates["n"].max()), "converged": True}
     return Fitted(
         estimates,
         facts | {"pairs": len(pairs), "flagged": int(estimates["flag"].sum())},
         _method(method, partial, correction, len(pairs), alpha),
         drawings=drawings,
-        notes=_notes(estimates, data),
+        notes=(*_notes(estimates), *repeats(data[used])),
         excluded=pd.DataFrame({"reason": "no pair of columns is complete"}, data.index[~used]),
     )
 
@@ -128,9 +127,8 @@ def _check(
     """Refuse what cannot be correlated."""
     if method not in METHODS:
         raise RequestError(f"method = {shown(method)}; it is {' or '.join(map(shown, METHODS))}")
-    for name, share in (("alpha", alpha), ("confidence", confidence)):
-        if not 0 < share < 1:
-            raise RequestError(f"{name} = {shown(share)}; it lies between 0 and 1")
+    check_share("alpha", alpha)
+    check_share("confidence", confidence)
     need_columns(data, partial)
     need_columns(data, (*x, *y), numbers=True)
     for name in (*x, *y):
@@ -237,7 +235,7 @@ def _scatter(
     )
 
 
-def _notes(estimates: pd.DataFrame, data: pd.DataFrame) -> tuple[str, ...]:
+def _notes(estimates: pd.DataFrame) -> list[str]:
     """Return what to know of the pairs."""
     lacking = estimates[estimates["note"] != ""]
     notes = [f"{row['term']}: {row['note']}." for _, row in lacking.head(10).iterrows()]
@@ -246,9 +244,7 @@ def _notes(estimates: pd.DataFrame, data: pd.DataFrame) -> tuple[str, ...]:
     counts = estimates.loc[estimates["note"] == "", "n"]
     if len(counts) and counts.min() < counts.max():
         notes.append(f"Pairs use different rows: between {counts.min()} and {counts.max()}.")
-    if "participant_id" in data and data["participant_id"].duplicated().any():
-        notes.append("Participants have several rows, which are taken for independent.")
-    return tuple(notes)
+    return notes
 
 
 def _method(method: str, partial: Sequence[str], correction: str, pairs: int, alpha: float) -> str:

@@ -17,7 +17,7 @@ from scipy.stats import chi2, norm
 from qsmprep.errors import RequestError, shown
 from qsmprep.statistics import firth as penalised
 from qsmprep.statistics.cox_prediction import predicted_survival
-from qsmprep.statistics.design import complete, design, variables
+from qsmprep.statistics.design import complete, counted, design, variables
 from qsmprep.statistics.histories import columns, histories, strata_names
 from qsmprep.statistics.partial_likelihood import (
     Histories,
@@ -29,6 +29,7 @@ from qsmprep.statistics.partial_likelihood import (
 )
 from qsmprep.statistics.proportional import ph_test, residual_plot
 from qsmprep.statistics.results import ESTIMATES, Drawing, Fact, Fitted
+from qsmprep.statistics.rows import check_share, counts, repeats
 
 Array = np.ndarray
 
@@ -139,7 +140,12 @@ def cox(
         _method(formula, time, event, entry, strata, cluster, firth),
         tables,
         drawings,
-        (*_notes(numbers, facts, cluster, firth), *_ph_notes(tables.get("ph_test"))),
+        (
+            *counted(formula, used),
+            *_notes(numbers, facts, firth),
+            *([] if cluster else repeats(used, 'cluster = "participant_id" allows for it')),
+            *_ph_notes(tables.get("ph_test")),
+        ),
         excluded,
     )
 
@@ -153,8 +159,7 @@ def _check_keys(formula: str, ties: str, confidence: float, cluster: str) -> Non
         )
     if ties != "efron":
         raise RequestError(f'ties = {shown(ties)}: only "efron", the most exact in use, is there')
-    if not 0 < confidence < 1:
-        raise RequestError(f"confidence = {confidence}: it must lie between 0 and 1, as 0.95 does")
+    check_share("confidence", confidence)
     if cluster:
         raise RequestError("firth and cluster exclude each other: robust errors need the maximum")
 
@@ -298,10 +303,7 @@ def _facts(used: pd.DataFrame, past: Histories, x: Array, numbers: _Numbers) -> 
     """Return numbers about the fit."""
     events, terms = int(past.event.sum()), x.shape[1]
     gain = 2 * (numbers.log_likelihood - numbers.null)
-    facts: dict[str, Fact] = {"n": len(used)}
-    if "participant_id" in used:
-        facts["participants"] = int(used["participant_id"].nunique())
-    return facts | {
+    return counts(used) | {
         "events": events,
         "events_per_variable": round(events / terms, 2),
         "strata": int(np.unique(past.stratum).size),
@@ -314,7 +316,7 @@ def _facts(used: pd.DataFrame, past: Histories, x: Array, numbers: _Numbers) -> 
     }
 
 
-def _notes(numbers: _Numbers, facts: dict[str, Fact], cluster: str, firth: bool) -> list[str]:
+def _notes(numbers: _Numbers, facts: dict[str, Fact], firth: bool) -> list[str]:
     """Return what a reader must know."""
     notes = []
     if numbers.unbounded:
@@ -330,11 +332,6 @@ def _notes(numbers: _Numbers, facts: dict[str, Fact], cluster: str, firth: bool)
             f"There are {facts['events']} events for {facts['likelihood_ratio_df']} coefficients, "
             f"{per_variable} each, fewer than {_FEW_EVENTS}: hazard ratios are biased away from 1 "
             f"and intervals too narrow{advice}."
-        )
-    if "participants" in facts and facts["participants"] != facts["n"] and not cluster:
-        notes.append(
-            f"{facts['n']} rows are of {facts['participants']} participants, yet are taken to be "
-            'independent; cluster = "participant_id" allows for it.'
         )
     return notes
 

@@ -10,10 +10,11 @@ import pandas as pd
 from scipy import stats
 from statsmodels.stats.oneway import anova_oneway
 
-from qsmprep.errors import RequestError, shown
+from qsmprep.errors import RequestError
 from qsmprep.statistics.design import need_columns
 from qsmprep.statistics.regression import levels_of, with_levels
 from qsmprep.statistics.results import ESTIMATES, Drawing, Fitted
+from qsmprep.statistics.rows import check_share, counts, repeats
 
 ALL = "all"
 IDENTITY = ("participant_id", "session_id", "acquisition", "run", "acquisition_key")
@@ -80,8 +81,9 @@ def describe(
     """
     asked = bool(columns)
     columns = _columns(data, columns, group, (*categories, *skewed))
-    if not 0 < confidence < 1:
-        raise RequestError(f"confidence = {shown(confidence)}; it lies between 0 and 1")
+    check_share("confidence", confidence)
+    if not 0 <= digits <= 10:
+        raise RequestError(f"digits = {digits}; it lies between 0 and 10")
     data, excluded, notes = with_levels(data, {group: levels} if group and levels else {})
     if group:
         gaps = data[group].isna()
@@ -124,9 +126,9 @@ def describe(
     tables = {"table1": _printed(estimates, parts, compared)}
     if len(compared):
         tables["tests"] = compared
-    facts: dict = {"n": len(data), "converged": True}
-    if "participant_id" in data:
-        facts["participants"] = int(data["participant_id"].nunique())
+    if len(compared):
+        notes = (*notes, *repeats(data))
+    facts = counts(data) | {"converged": True}
     return Fitted(
         estimates, facts | {f"n_{label}": len(p) for label, p in parts.items() if label != ALL},
         _method(bool(len(compared))), tables, _drawing(estimates, group), notes, excluded,
@@ -158,6 +160,8 @@ def _described(
     if not counted(values, asked):
         yield base | {"level": ""} | _number(known.astype(float), skewed, digits, confidence)
         return
+    if not levels:
+        yield base | {"level": "", "text": "n/a"}
     for level in levels:
         count = int((known == level).sum())
         yield base | {"level": _name(level)} | _share(count, len(known), confidence)
@@ -209,6 +213,8 @@ def rounded(value: float, digits: int) -> str:
     """Return a number as text, halves away from zero as papers round."""
     if not np.isfinite(value):
         return "n/a"
+    if abs(value) >= 1e15:
+        return f"{value:.3g}"
     # Twelve digits first, so that 10.625 stays a half whatever binary makes of it.
     exact = Decimal(f"{value:.12g}")
     text = str(exact.quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP))

@@ -17,6 +17,12 @@ from qsmprep.statistics.formula_calls import names_in
 LARGEST = 1e100
 """Larger numbers cannot be squared and summed; no table of people has them."""
 
+OF_REGIONS = ("chi", "volume", "r2star")
+"""What formulas call the values of one region, where a model is fitted for several in turn."""
+
+FEW = 6
+"""Whole numbers that, if a column has no more, may name groups."""
+
 _MOST = 12  # columns that a sentence names
 
 
@@ -69,12 +75,7 @@ def need_columns(data: pd.DataFrame, columns: Iterable[str], *, numbers: bool = 
     """
     for name in columns:
         if name not in data:
-            known = list(map(str, data.columns))
-            more = f" and {len(known) - _MOST} more" if len(known) > _MOST else ""
-            near = get_close_matches(str(name), known, 1)
-            meant = f"did you mean {near[0]}?" if near else (
-                f"there are {', '.join(known[:_MOST])}{more}")  # fmt: skip
-            raise RequestError(f"no column {name} in the data; {meant}")
+            raise RequestError(f"no column {name} in the data; {_instead(str(name), data)}")
         is_number = pd.api.types.is_numeric_dtype(data[name])
         if numbers and not is_number:
             raise RequestError(f"column {name} is no column of numbers")
@@ -142,6 +143,19 @@ def design(formula: str, data: pd.DataFrame) -> ModelMatrix:
     return matrix
 
 
+def _instead(name: str, data: pd.DataFrame) -> str:
+    """Return what may have been meant by a column that is not there."""
+    known = list(map(str, data.columns))
+    if name in OF_REGIONS:
+        return f'name regions by for = ["putamen"], or write {name}_putamen'
+    # A region whose name has a dash, chi_red-nucleus, looks like a difference.
+    longer = [other for other in known if other.startswith(f"{name}_")]
+    if near := longer[:1] or get_close_matches(name, known, 1):
+        return f"did you mean {near[0]}?"
+    more = f" and {len(known) - _MOST} more" if len(known) > _MOST else ""
+    return f"there are {', '.join(known[:_MOST])}{more}"
+
+
 def _refuse_single_levels(right: str, data: pd.DataFrame) -> None:
     """Refuse text that is the same everywhere, of which a design would say nothing."""
     for name in variables(right):
@@ -164,7 +178,7 @@ def _refuse_useless(formula: str, matrix: ModelMatrix) -> None:
     rank = np.linalg.matrix_rank(values)
     if rank == values.shape[1]:
         return
-    sizes = np.linalg.norm(values, axis=0)
+    sizes = np.abs(values).max(axis=0)
     if sizes.all() and np.linalg.matrix_rank(values / sizes) == values.shape[1]:
         least, most = (matrix.columns[which(sizes)] for which in (np.argmin, np.argmax))
         raise RequestError(
@@ -175,6 +189,27 @@ def _refuse_useless(formula: str, matrix: ModelMatrix) -> None:
         f"formula {shown(formula)}: its {values.shape[1]} columns say only {rank} things; one "
         f"repeats others ({', '.join(map(str, matrix.columns))})"
     )
+
+
+def counted(formula: str, data: pd.DataFrame) -> list[str]:
+    """Return a sentence for each column of few whole numbers, which may be names of groups."""
+    notes = []
+    for term in Formula(formula.partition("~")[2] or formula):
+        for factor in term.factors:
+            name = factor.expr
+            if factor.eval_method != Factor.EvalMethod.LOOKUP or name not in data:
+                continue
+            values = data[name]
+            if not pd.api.types.is_numeric_dtype(values) or not 3 <= values.nunique() <= FEW:
+                continue
+            different = sorted(values.unique())
+            if all(float(value).is_integer() for value in different):
+                shown_values = ", ".join(f"{value:g}" for value in different)
+                notes.append(
+                    f"{name} is a number with the values {shown_values}: it has one coefficient, "
+                    f"for a step of 1; write C({name}) if these name groups."
+                )
+    return list(dict.fromkeys(notes))
 
 
 def _first_line(error: Exception) -> str:

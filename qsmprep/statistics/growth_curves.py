@@ -16,7 +16,7 @@ from qsmprep.statistics.families import correct
 from qsmprep.statistics.mixed_tables import Mixed, Wishes, fit_formula, limits
 from qsmprep.statistics.polynomials import Polynomials, bin_times, degree_name, orthonormal
 from qsmprep.statistics.predictions import typical
-from qsmprep.statistics.regression import levels_of
+from qsmprep.statistics.regression import level_name, levels_of
 from qsmprep.statistics.results import Drawing, Fact
 
 HIGHEST = 5
@@ -139,6 +139,9 @@ def rows_of(
     """
     names = [axis.outcome, axis.time, wishes.subject, *([wishes.unit] if wishes.unit else []),
              *(name for term in axis.covariates for name in variables(term))]  # fmt: skip
+    for term in axis.covariates:
+        if not variables(term):  # such as 0, which would take the intercept away
+            raise RequestError(f"covariates: {shown(term)} names no column")
     used, excluded = complete(data, [*names, *([axis.group] if axis.group else [])])
     for name in (axis.outcome, axis.time):
         if not is_numeric_dtype(used[name]):
@@ -147,8 +150,8 @@ def rows_of(
         raise RequestError(f"log: {axis.outcome} is not above 0 in every row")
     if not axis.group:
         return used, excluded
-    groups = used[axis.group].map(_label)
-    chosen = [_label(level) for level in levels] or list(map(_label, levels_of(used[axis.group])))
+    groups = used[axis.group].map(level_name)
+    chosen = list(map(level_name, levels or levels_of(used[axis.group])))
     if absent := [level for level in chosen if level not in set(groups)]:
         raise RequestError(f"levels: no row has {axis.group} = {shown(absent[0])}")
     if len(set(chosen)) < 2:
@@ -157,11 +160,6 @@ def rows_of(
     reason = pd.DataFrame({"reason": axis.group + " " + groups[~inside]})
     used = used[inside].assign(**{axis.group: pd.Categorical(groups[inside], chosen)})
     return used, pd.concat([excluded, reason])
-
-
-def _label(level: object) -> str:
-    """Return the name of a group; 1.0, as tables are read, is the 1 that its owner wrote."""
-    return f"{level:g}" if isinstance(level, float) else str(level)
 
 
 def fit_curves(rows: pd.DataFrame, axis: Axis, order: int | str, wishes: Wishes) -> Curve:

@@ -26,7 +26,8 @@ from qsmprep.statistics.km_tables import (
 )
 from qsmprep.statistics.logrank import LogRank, log_rank
 from qsmprep.statistics.partial_likelihood import Histories
-from qsmprep.statistics.results import ESTIMATES, Drawing, Fact, Fitted
+from qsmprep.statistics.results import ESTIMATES, Drawing, Fitted
+from qsmprep.statistics.rows import check_share, counts, repeats
 
 Array = np.ndarray
 
@@ -92,8 +93,7 @@ def km(
        https://doi.org/10.1016/S0033-0620(85)80003-7
     """
     strata = columns(strata)
-    if not 0 < confidence < 1:
-        raise RequestError(f"confidence = {confidence}: it must lie between 0 and 1, as 0.95 does")
+    check_share("confidence", confidence)
     used, excluded = complete(data, [time, event, *columns(by), *columns(entry), *strata])
     past = histories(used, time, event, entry, strata)
     group, names, cut = _groups(used, by, split)
@@ -116,10 +116,11 @@ def km(
     if tests:
         tables["logrank"] = _logrank_table(tests)
         tables["groups"] = _group_table(past, group, names)
-    facts: dict[str, Fact] = {"n": len(used)}
-    if "participant_id" in used:
-        facts["participants"] = int(used["participant_id"].nunique())
-    facts |= {"events": int(past.event.sum()), "groups": len(names), "converged": True}
+    facts = counts(used) | {
+        "events": int(past.event.sum()),
+        "groups": len(names),
+        "converged": True,
+    }
     if cut:
         facts["cut"] = ", ".join(f"{value:.6g}" for value in cut)
     drawing = _drawing(tables["curves"], by, cut, time, confidence, tests)
@@ -129,7 +130,7 @@ def km(
         _method(time, event, by, split, cut, strata, entry, len(names)),
         tables,
         {"kaplan_meier": drawing},
-        tuple(_notes(past, group, names, facts)),
+        (*_notes(past, group, names), *repeats(used)),
         excluded,
     )
 
@@ -282,17 +283,12 @@ def _drawing(
     )
 
 
-def _notes(past: Histories, group: Array, names: list[str], facts: dict[str, Fact]) -> list[str]:
+def _notes(past: Histories, group: Array, names: list[str]) -> list[str]:
     """Return what a reader must know."""
     notes = []
     without = [name for k, name in enumerate(names) if not past.event[group == k].any()]
     if without and len(names) > 1:
         notes.append(f"There is no event in {', '.join(without)}.")
-    if "participants" in facts and facts["participants"] != facts["n"]:
-        notes.append(
-            f"{facts['n']} rows are of {facts['participants']} participants, yet are taken to be "
-            "independent."
-        )
     return notes
 
 

@@ -11,6 +11,10 @@ from qsmprep.statistics.assumptions import METHOD as CHECKS
 from qsmprep.statistics.assumptions import checks, diagnostics, influence
 from qsmprep.statistics.regression import Regression, coefficients, facts, fit
 from qsmprep.statistics.results import Drawing, Fitted
+from qsmprep.statistics.rows import repeats
+
+REMEDY = 'kind = "mixed" or cluster = "participant_id" allow for it'
+"""Of several rows of a participant."""
 
 SOFTWARE = "statsmodels (doi:10.25080/Majora-92bf1922-011)"
 
@@ -72,7 +76,7 @@ def ols(
             "coefficients": coefficient_forest(estimates, fitted),
             "diagnostics": diagnostics(fitted),
         },
-        (*fitted.notes, *repeats(fitted, cluster), *notes),
+        (*fitted.notes, *([] if cluster else repeats(fitted.data, REMEDY)), *notes),
         fitted.excluded,
     )
 
@@ -87,19 +91,6 @@ def standard_errors(covariance: str, cluster: str) -> str:
     if covariance == "HC3":
         return ", with HC3 standard errors (doi:10.1016/0304-4076(85)90158-7)"
     return ""
-
-
-def repeats(fitted: Regression, cluster: str) -> list[str]:
-    """Return a sentence where participants have several rows and nothing allows for it."""
-    if cluster or "participant_id" not in fitted.data:
-        return []
-    several = int((fitted.data["participant_id"].value_counts() > 1).sum())
-    if not several:
-        return []
-    return [
-        f"{several} participants have several rows, which this model takes for independent: use "
-        'kind = "mixed" or cluster = "participant_id".'
-    ]
 
 
 def coefficient_forest(estimates: pd.DataFrame, fitted: Regression) -> Drawing:

@@ -11,7 +11,7 @@ import pandas as pd
 from qsmprep.errors import RequestError, shown
 from qsmprep.statistics.design import variables
 from qsmprep.statistics.families import correct
-from qsmprep.statistics.regression import Regression, estimates_table
+from qsmprep.statistics.regression import Regression, estimates_table, level_name
 
 WEIGHTS = ("equal", "observed")
 
@@ -61,7 +61,7 @@ def adjusted_means(
 
     `levels` and `rows` are those of `mean_rows`.
     """
-    table = _combined(fitted, list(map(str, levels)), rows, confidence)
+    table = _combined(fitted, list(map(level_name, levels)), rows, confidence)
     observed = [fitted.data[factor] == level for level in levels]
     y = fitted.result.model.endog
     table.insert(0, "group", table.pop("term"))
@@ -92,7 +92,7 @@ def contrast_weights(
             if not fits or not any(given) or abs(sum(given)) > 1e-9:
                 raise RequestError(
                     f"contrast {shown(name)}: {shown(given)} are no {k} weights that sum to 0, "
-                    f"for {', '.join(map(str, levels))}"
+                    f"for {', '.join(map(level_name, levels))}"
                 )
         if not contrasts:
             raise RequestError("contrasts is empty; leave it out for all pairs")
@@ -107,7 +107,7 @@ def contrast_weights(
     weights = np.zeros((len(pairs), k))
     for row, (first, second) in enumerate(pairs):
         weights[row, [first, second]] = -1, 1
-    return [f"{levels[j]} - {levels[i]}" for i, j in pairs], weights
+    return [f"{level_name(levels[j])} - {level_name(levels[i])}" for i, j in pairs], weights
 
 
 def differences(

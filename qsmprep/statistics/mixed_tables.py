@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from formulaic import ModelMatrix, model_matrix
-from formulaic.errors import FormulaicError
+from formulaic import ModelMatrix
 import numpy as np
 import pandas as pd
-from pandas.api.types import is_numeric_dtype
 from scipy import stats
 
 from qsmprep.errors import RequestError, shown
@@ -17,7 +15,9 @@ from qsmprep.statistics.contrasts import compare, joint_test
 from qsmprep.statistics.design import complete, design, variables
 from qsmprep.statistics.likelihood import products
 from qsmprep.statistics.mixed_fit import Fit, bootstrap, fit_mixed
+from qsmprep.statistics.regression import outcome_of
 from qsmprep.statistics.results import Drawing, Fact
+from qsmprep.statistics.rows import check_share
 
 DF = ("satterthwaite", "normal")
 REFERENCES = (
@@ -58,8 +58,7 @@ class Wishes:
     def __post_init__(self):
         if self.df not in DF:
             raise RequestError(f"df = {shown(self.df)}: choose {' or '.join(DF)}")
-        if not 0 < self.confidence < 1:
-            raise RequestError(f"confidence = {self.confidence}: give a number between 0 and 1")
+        check_share("confidence", self.confidence)
         if self.seed < 0:
             raise RequestError(f"seed = {self.seed}: give 0 or more")
         if self.bootstrap < 0:
@@ -125,7 +124,10 @@ def fit_formula(data: pd.DataFrame, formula: str, random: str, wishes: Wishes) -
     levels = [wishes.subject, *([wishes.unit] if wishes.unit else [])]
     names = [*variables(formula), *variables(random), *levels]
     used, excluded = complete(data, names)
-    y = _outcome(formula, used)
+    left = formula.partition("~")[0].strip()
+    if "~" not in formula or not left:
+        raise RequestError(f"formula {shown(formula)}: say what is modelled, as in chi ~ age")
+    y = outcome_of(formula, used).to_numpy()
     subjects = pd.factorize(used[wishes.subject], sort=True)[0]
     units = pd.factorize(used[wishes.unit])[0] if wishes.unit else None
     _check_levels(wishes, subjects, units)
@@ -143,30 +145,6 @@ def fit_formula(data: pd.DataFrame, formula: str, random: str, wishes: Wishes) -
     sums = products(x.to_numpy(float), y, z.to_numpy(float), subjects, units)
     fit = fit_mixed(sums, [str(name) for name in z.columns], units is not None, wishes.reml)
     return Mixed(fit, used, excluded, x, y, z, wishes, (*notes, *_fit_notes(fit)))
-
-
-def _outcome(formula: str, used: pd.DataFrame) -> np.ndarray:
-    """Return the left-hand side of a formula as numbers."""
-    left, tilde, _ = formula.partition("~")
-    left = left.strip()
-    if not tilde or not left:
-        raise RequestError(f"formula {shown(formula)}: say what is modelled, as in chi ~ age")
-    if left.strip("`") in used:
-        values = used[left.strip("`")]
-        if not is_numeric_dtype(values):
-            raise RequestError(f"{left} is not a number in every row, as an outcome must be")
-        return values.to_numpy(float)
-    try:
-        with np.errstate(all="ignore"):
-            values = model_matrix(f"{left} - 1", used, na_action="ignore", context={})
-    except FormulaicError as error:
-        raise RequestError(f"{left}: {str(error).partition(chr(10))[0]}") from error
-    y = values.to_numpy(float)
-    if y.shape[1] != 1:
-        raise RequestError(f"{left} is not one number per row, as an outcome must be")
-    if not np.isfinite(y).all():
-        raise RequestError(f"{left} has no value in some rows, as an outcome must have")
-    return y[:, 0]
 
 
 def _check_levels(wishes: Wishes, subjects: np.ndarray, units: np.ndarray | None) -> None:

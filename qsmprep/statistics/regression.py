@@ -16,10 +16,16 @@ from scipy import stats
 import statsmodels.api as sm
 
 from qsmprep.errors import RequestError, shown
-from qsmprep.statistics.design import complete, design, variables
+from qsmprep.statistics.design import complete, counted, design, variables
 from qsmprep.statistics.results import Fact
+from qsmprep.statistics.rows import check_share, counts
 
 COVARIANCES = ("nonrobust", "HC3")
+
+NO_INTERCEPT = (
+    "The formula has no intercept: tests of categories ask whether their means are 0, not whether "
+    "they differ, and R² may compare with 0 instead of with the mean."
+)
 
 EXACT = 1e-20
 """Residual by total sum of squares below which nothing but rounding is left."""
@@ -136,6 +142,9 @@ def fit(
     used = with_used_categories(used)
     x = design(formula, used)
     y = outcome_of(formula, used)
+    notes = (*notes, *counted(formula, used))
+    if "Intercept" not in x.columns:
+        notes = (*notes, NO_INTERCEPT)
     if len(x) <= x.shape[1]:
         raise RequestError(
             f"{len(x)} complete rows are too few for the {x.shape[1]} coefficients of formula "
@@ -226,6 +235,11 @@ def with_used_categories(data: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+def level_name(level: object) -> str:
+    """Return what a level is called: 1.0, as tables are read, is the 1 that its owner wrote."""
+    return f"{level:g}" if isinstance(level, float) else str(level)
+
+
 def levels_of(values: pd.Series) -> list:
     """Return the different values of a column, in its order of categories or sorted."""
     if isinstance(values.dtype, pd.CategoricalDtype):
@@ -296,8 +310,7 @@ def estimates_table(
     terms: Sequence[str], estimate: np.ndarray, error: np.ndarray, df: float, confidence: float
 ) -> pd.DataFrame:
     """Return a table with the columns `ESTIMATES` from estimates and standard errors, by t."""
-    if not 0 < confidence < 1:
-        raise RequestError(f"confidence = {shown(confidence)}; it lies between 0 and 1")
+    check_share("confidence", confidence)
     with np.errstate(divide="ignore", invalid="ignore"):
         t = estimate / error
     margin = stats.t.ppf((1 + confidence) / 2, df) * error
@@ -318,10 +331,7 @@ def estimates_table(
 def facts(fitted: Regression) -> dict[str, Fact]:
     """Return the numbers of a fit that every linear model tells."""
     result = fitted.result
-    numbers: dict[str, Fact] = {"n": len(fitted.data)}
-    if "participant_id" in fitted.data:
-        numbers["participants"] = int(fitted.data["participant_id"].nunique())
-    return numbers | {
+    return counts(fitted.data) | {
         "converged": True,
         "df_residual": float(result.df_resid),
         "residual_sd": fitted.sigma,

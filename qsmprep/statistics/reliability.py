@@ -14,8 +14,7 @@ from qsmprep.statistics.change import named_few
 from qsmprep.statistics.design import need_columns
 from qsmprep.statistics.regression import estimates_table, levels_of
 from qsmprep.statistics.results import ESTIMATES, Drawing, Fitted
-
-WHOM = "participant_id"
+from qsmprep.statistics.rows import WHOM, check_share
 
 
 def reliability(
@@ -62,8 +61,7 @@ def reliability(
     RequestError
         If there are fewer than two sessions or three participants with all of them.
     """
-    if not 0 < confidence < 1:
-        raise RequestError(f"confidence = {shown(confidence)}; it lies between 0 and 1")
+    check_share("confidence", confidence)
     wide, excluded, notes = _crossed(data, value, session, sessions)
     table = wide.to_numpy(float)
     variance = mean_squares(table)

@@ -9,9 +9,10 @@ import pandas as pd
 from scipy import stats
 
 from qsmprep.errors import RequestError, shown
-from qsmprep.statistics.design import complete
+from qsmprep.statistics.design import complete, need_columns
 from qsmprep.statistics.regression import levels_of
 from qsmprep.statistics.results import ESTIMATES, Drawing, Fitted
+from qsmprep.statistics.rows import check_share, repeats
 
 
 def roc(
@@ -54,13 +55,11 @@ def roc(
     ----------
     DeLong et al. 1988, doi:10.2307/2531595.
     """
-    if not 0 < confidence < 1:
-        raise RequestError(f"confidence = {shown(confidence)}; it lies between 0 and 1")
+    check_share("confidence", confidence)
+    need_columns(data, (value,), numbers=True)
     used, excluded = complete(data, [value, group])
-    if not pd.api.types.is_numeric_dtype(used[value]):
-        raise RequestError(f"column {value} is no column of numbers")
     order = list(levels) or levels_of(used[group])
-    if len(order) != 2:
+    if len(set(map(shown, order))) != 2 or len(order) != 2:
         raise RequestError(f"{group} has the levels {shown(order)}; name two of them by levels")
     negative, positive = (used[value][used[group] == level].to_numpy(float) for level in order)
     strangers = used.index[~used[group].isin(order)]
@@ -72,12 +71,15 @@ def roc(
             f"{group}: {len(negative)} rows are {order[0]} and {len(positive)} are {order[1]}; "
             "both need two"
         )
+    if np.ptp(np.concatenate([positive, negative])) == 0:
+        raise RequestError(f"{value} is {positive[0]:g} in all rows: it tells no groups apart")
     auc, error = delong(positive, negative)
     thresholds = threshold_table(positive, negative)
     best = thresholds.iloc[int(np.argmax(thresholds["youden"]))]
     notes = [] if auc >= 0.5 else [
         f"The area is below 0.5: lower {value} speaks for {order[1]}; turn levels round."
     ]  # fmt: skip
+    notes += repeats(used[used[group].isin(order)])
     if error == 0:
         notes.append("The groups do not overlap, so the area has no standard error.")
     return Fitted(

@@ -20,6 +20,7 @@ from qsmprep.statistics.permutation import (
     sign_flips,
 )
 from qsmprep.statistics.results import Fact, Fitted
+from qsmprep.statistics.rows import counts
 from qsmprep.statistics.tfce import neighbours
 from qsmprep.statistics.voxel_fits import VoxelFit, estimable, fit_voxels
 from qsmprep.statistics.voxel_tables import cluster_table, peak_table
@@ -237,9 +238,7 @@ def _facts(
     data: pd.DataFrame, fit: VoxelFit, inference: Inference, q, affine, settings: Settings,
     alpha: float,
 ) -> dict[str, Fact]:  # fmt: skip
-    facts: dict[str, Fact] = {"n": len(data), "converged": True}
-    if "participant_id" in data:
-        facts["participants"] = int(data["participant_id"].nunique())
+    facts = counts(data) | {"converged": True}
     volume = round(abs(float(np.linalg.det(np.asarray(affine)[:3, :3]))), 6)
     facts |= {
         "voxels": fit.t.size,

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
-import numpy as np
 
 from qsmprep.errors import RequestError
 from qsmprep.files import atomic_write_text, replacing
@@ -61,12 +60,6 @@ def draw(drawing: Drawing) -> Figure:
         figure.draw_without_rendering()
         figure.set_layout_engine("none")
     return figure
-
-
-def drawable(drawing: Drawing) -> bool:
-    """Tell whether there is anything to draw, such as where a model has no estimate."""
-    shown = [name for name in ("estimate", "r", "survival", "value", "y") if name in drawing.data]
-    return bool(np.isfinite(drawing.data[shown].to_numpy(float)).any(axis=0).all())
 
 
 def write_drawing(
