@@ -191,7 +191,7 @@ def measured_inputs(tmp_path):
     return {name: write(tmp_path / f"{name}.nii", array) for name, array in files.items()} | {
         "volumes": {"7": 900.0, "9": 2.0},
         "references": {"csf": {"mean_ppm": 0.005}},
-        "reference": "csf",
+        "referenced": {"Reference": {"name": "csf"}},
         "regions": [(1, "cerebral-white-matter", "L")],
         "rules": {},
         "ids": {"participant_id": "sub-01", "session_id": "ses-01"},

@@ -157,7 +157,6 @@ def _measure(
             rules=asdict(study.protocol.regions),
             regions=study.regions,
             not_white=study.not_white,
-            reference=study.protocol.referencing.name,
             ids=acquisition.labels,
         ),
         name=f"measure_lesions{mark}",
@@ -166,7 +165,7 @@ def _measure(
     workflow.connect([
         (space, measure, [(f"outputnode.{port}", port) for port in maps]),
         (workflow.get_node(f"participant_references_wf{mark}"), measure, [
-            ("outputnode.references", "references"),
+            ("outputnode.references", "references"), ("outputnode.facts", "referenced"),
         ]),
     ])  # fmt: skip
     return measure

@@ -105,8 +105,8 @@ def init_lesions_wf(
         Probability of white matter in GRE space.
     dseg
         Labels in GRE space.
-    reference
-        Name of what zero means in `chi`.
+    referenced
+        What zero means in `chi`: Reference.
     ids
         Identifying columns of the table: `participant_id session_id acquisition run`.
 
@@ -130,7 +130,7 @@ def init_lesions_wf(
     aligned = ["flair_to_t1w", "flair"] if given.flair else []
     workflow, inputnode, outputnode = open_graph(
         name,
-        ["t1w_brain", "t1w_to_gre", "magnitude", *MAPS, "reference", "ids"],
+        ["t1w_brain", "t1w_to_gre", "magnitude", *MAPS, "referenced", "ids"],
         ["native", "labels", "table", "profile", "facts", *aligned],
     )
     number = pe.Node(
@@ -156,7 +156,7 @@ def init_lesions_wf(
         carry.inputs.image = str(given.flair)
         workflow.connect(carry, "resampled", outputnode, "flair")
     workflow.connect([
-        (inputnode, measure, [(port, port) for port in (*MAPS, "reference", "ids")]),
+        (inputnode, measure, [(port, port) for port in (*MAPS, "referenced", "ids")]),
         (number, measure, [("volumes", "volumes"), ("dropped", "dropped")]),
         (number, outputnode, [("labels", "native")]),
         (measure, outputnode, [(port, port) for port in ("table", "profile", "facts")]),
@@ -208,7 +208,6 @@ def connect_lesions(workflow: pe.Workflow, study: Study, acquisition: Acquisitio
         seed=study.protocol.normalisation.seed,
     )
     lesions.inputs.inputnode.ids = acquisition.labels
-    lesions.inputs.inputnode.reference = study.protocol.referencing.name
     if len(acquisition.echo_times) < 2:
         lesions.disconnect(
             lesions.get_node("inputnode"), "r2star", lesions.get_node("measure"), "r2star"
@@ -217,7 +216,7 @@ def connect_lesions(workflow: pe.Workflow, study: Study, acquisition: Acquisitio
         "echoes_wf": {"combined": "magnitude"},
         "masking_wf": {"brain_mask": "brain_mask"},
         "background_wf": {"mask": "trusted_mask"},
-        "referencing_wf": {"chi": "chi"},
+        "referencing_wf": {"chi": "chi", "facts": "referenced"},
         "coregistration_wf": {"t1w_to_gre": "t1w_to_gre", "wm": "wm"},
         **({"relaxometry_wf": {"r2star": "r2star"}} if len(acquisition.echo_times) > 1 else {}),
     }

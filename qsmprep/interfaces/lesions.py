@@ -74,7 +74,7 @@ class _MeasureLesionsInputSpec(BaseInterfaceInputSpec):
     dropped = traits.List(traits.Float, usedefault=True, desc="volumes that were too small, mm³")
     chi = File(exists=True, mandatory=True, desc="susceptibility, ppm")
     references = traits.Dict(desc="means to subtract by name, ppm; none: chi is referenced")
-    reference = traits.Str(mandatory=True, desc="name of the reference")
+    referenced = traits.Dict(mandatory=True, desc="Reference: the name of what zero means")
     r2star = File(exists=True, desc="R2*, 1/s")
     brain_mask = File(exists=True, mandatory=True, desc="brain")
     trusted_mask = File(exists=True, mandatory=True, desc="where susceptibility is known")
@@ -107,7 +107,7 @@ class MeasureLesions(SimpleInterface):
         rules = LesionRules(veins=Rules(**self.inputs.rules))
         measured = {row.lesion: row for row in measure_lesions(labels, self._maps(), rules)}
         volumes = {int(number): mm3 for number, mm3 in self.inputs.volumes.items()}
-        ids = dict(self.inputs.ids) | {"reference": self.inputs.reference}
+        ids = dict(self.inputs.ids) | {"reference": self._reference()}
         gadolinium = self._gadolinium(labels)
         rows = [
             ids
@@ -128,10 +128,14 @@ class MeasureLesions(SimpleInterface):
         self._results["facts"] = {"Lesions": self._facts(rules)}
         return runtime
 
+    def _reference(self) -> str:
+        """Return what was called zero, which stands for another where that has too few voxels."""
+        return str(self.inputs.referenced["Reference"]["name"])
+
     def _maps(self) -> LesionMaps:
         chi, image = load(self.inputs.chi)
         if isdefined(self.inputs.references):
-            chi = chi - np.float32(reference_means(self.inputs.references)[self.inputs.reference])
+            chi = chi - np.float32(reference_means(self.inputs.references)[self._reference()])
         brain = load_mask(self.inputs.brain_mask)
         measured = brain & load_mask(self.inputs.trusted_mask) & np.isfinite(chi)
         r2star = load(self.inputs.r2star)[0] if isdefined(self.inputs.r2star) else None
