@@ -28,6 +28,7 @@ from qsmprep.reports.plots import DRAWINGS
 from qsmprep.statistics.results import Fact, Fitted
 
 _MOST_FIGURES = 24
+_MOST_BYTES = 3_000_000
 """Figures within a page; it has to open on a phone, and the others lie beside it."""
 
 _OPEN_ROWS = 40
@@ -111,8 +112,11 @@ def write_model_page(folder: str | Path, page: ModelPage) -> Path:
     pictures = [_picture(name, path) for name, path in page.drawings.items()]
     checks = [p for p in pictures if p["kind"] in _CHECKS or p["stem"].endswith(_CHECKS)]
     results = [picture for picture in pictures if picture not in checks]
-    for beyond in [*results, *checks][_MOST_FIGURES:]:
-        beyond["uri"] = ""
+    room = _MOST_BYTES
+    for place, picture in enumerate([*results, *checks]):
+        room -= len(picture["uri"])
+        if place >= _MOST_FIGURES or (place and room < 0):
+            picture["uri"] = ""
     level = f"{100 * page.confidence:g} % CI"
     tables = _tables(page, level)
     several = len(page.fits) > 1
