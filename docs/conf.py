@@ -19,7 +19,9 @@ version = release = qsmprep.__version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 root_doc = "docs/index"
-include_patterns = ["docs/**.md", "README.md", "CONTRIBUTING.md", "CHANGELOG.md"]
+include_patterns = [
+    "docs/**.md", "examples/**.md", "README.md", "CONTRIBUTING.md", "CHANGELOG.md",
+]  # fmt: skip
 exclude_patterns = [".*", "demo", "work", "build", "dist", "docs/_build", "**/__pycache__"]
 
 myst_heading_anchors = 4
