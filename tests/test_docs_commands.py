@@ -69,6 +69,7 @@ def sandbox(complete, simulated, heads, tmp_path_factory):
     shutil.copytree(heads, root / "ATLAS")
     mine = next(b for b in blocks("toml") if b.page == "docs/protocols.md")
     (root / "mine.toml").write_text(mine.content)
+    (root / "models.toml").write_text('[model.people]\nkind = "describe"\ncolumns = ["years"]\n')
     return root
 
 
