@@ -73,8 +73,8 @@ def _about(rows: list[dict], when: str) -> str:
     passed = sum(row["passed"] for row in judged)
     versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     return (
-        f"{passed} of {len(judged)} rows pass, {len(rows) - len(judged)} more are findings ({when}; Python {platform.python_version()}, "
-        f"{versions})."
+        f"{passed} of {len(judged)} rows pass, {len(rows) - len(judged)} more are findings "
+        f"({when}; Python {platform.python_version()}, {versions})."
     )
 
 
