@@ -26,6 +26,7 @@ figures
 **/*_regions.*
 **/*_change.*
 **/*_lesions.*
+**/*_label-lesion_dseg.*
 **/*_swi.*
 **/*_minIP.*
 **/*_desc-qc.json
