@@ -96,13 +96,18 @@ def timed(what: str, function: Callable, *arguments):
     return result
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
+def read_options(what: str) -> argparse.Namespace:
+    """Return the folder and the size of the study."""
+    parser = argparse.ArgumentParser(description=what)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--participants", type=int, default=500)
     parser.add_argument("--sessions", type=int, default=2)
     parser.add_argument("--regions", type=int, default=100)
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = read_options(__doc__.splitlines()[1])
     root = options.folder.absolute()
     write_study(root, options.participants, options.sessions, options.regions)
 

@@ -8,7 +8,6 @@ and pages, and prints a table. Seconds of a processor tell more where a machine 
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 import shutil
@@ -20,7 +19,7 @@ import pandas as pd
 
 sys.path.append(str(Path(__file__).parent))  # for what the benchmarks share
 
-from cohort import SITES, timed, write_study
+from cohort import SITES, read_options, timed, write_study
 
 MODELS = """
 [data]
@@ -97,12 +96,7 @@ def write_followed(root: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--participants", type=int, default=500)
-    parser.add_argument("--sessions", type=int, default=2)
-    parser.add_argument("--regions", type=int, default=100)
-    options = parser.parse_args()
+    options = read_options(__doc__.splitlines()[1])
     root = options.folder.absolute()
     write_study(root, options.participants, options.sessions, options.regions)
     write_followed(root)

@@ -11,6 +11,7 @@ from scipy.spatial.transform import Rotation
 from qsmprep.bids import longitudinal as names
 from qsmprep.bids.longitudinal import find_longitudinal, read_years
 from qsmprep.bids.models import Acquisition, Anatomy
+from qsmprep.group.session_times import read_times, years_since_first
 from qsmprep.interfaces.change import CHANGE_COLUMNS, change_table
 from qsmprep.interfaces.longitudinal import CommonMask, ParticipantTemplate, to_matrix
 from qsmprep.interfaces.registration import LPS, seeded_ants
@@ -181,6 +182,14 @@ def test_the_dataset_tells_the_order_of_time(tmp_path):
 )
 def test_the_first_column_that_knows_all_sessions_counts(tmp_path, text, years):
     assert read_years(sessions_table(tmp_path, text), "1", ["a", "b"]) == years
+
+
+def test_the_group_level_tells_the_same_years(tmp_path):
+    times = ["2019-06-15T22:30:00-05:00", "2021-06-16T08:15:00"]
+    rows = "".join(f"ses-{name}\t{time}\n" for name, time in zip("ab", times, strict=True))
+    years = read_years(sessions_table(tmp_path, f"session_id\tacq_time\n{rows}"), "1", ["a", "b"])
+    told = pd.DataFrame({"participant_id": "sub-1", "acq_time": read_times(times, [tmp_path] * 2)})
+    assert years[1] - years[0] == pytest.approx(years_since_first(told)[1], abs=1e-9)
 
 
 def test_only_what_was_repeated_is_compared(tmp_path):

@@ -142,7 +142,7 @@ class Size:
         t1w, target = acquisition.t1w, dict(template.files).get("t1w")
         head, volume = _grid(t1w.path) if t1w else (HEAD_VOXELS, 1.0)
         return cls(
-            gre=_grid(next(iter(acquisition.parts.values()))[0])[0],
+            gre=_grid(acquisition.files[0])[0],
             t1w=head,
             template=_grid(target)[0] if target else BUNDLED_VOXELS,
             brain=min(head, int(BRAIN_BOX_MM3 / volume)),

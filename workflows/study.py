@@ -97,7 +97,7 @@ def acquisition_sink(study: Study, acquisition: Acquisition, name: str) -> pe.No
         name,
         "acquisition",
         acquisition.stem,
-        sources=[path for part in acquisition.parts.values() for path in part],
+        sources=acquisition.files,
         suffix=acquisition.suffix,
         known=_known(study, acquisition),
     )
@@ -119,13 +119,13 @@ def participant_sink(study: Study, longitudinal: Longitudinal, name: str) -> pe.
         longitudinal.stem,
         sources=sources,
         known=_known_atlas(study),
-        participant_image=f"bids::{longitudinal.image.as_posix()}",
+        participant_image=longitudinal.image_uri,
     )
 
 
 def series_sink(study: Study, longitudinal: Longitudinal, series: Series, name: str) -> pe.Node:
     """Return a node that saves what changed from session to session."""
-    sources = [_first(acquisition) for acquisition in series.acquisitions]
+    sources = [acquisition.files[0] for acquisition in series.acquisitions]
     return _sink(
         study,
         name,
@@ -133,7 +133,7 @@ def series_sink(study: Study, longitudinal: Longitudinal, series: Series, name: 
         series.stem,
         sources=sources,
         known=_known_atlas(study),
-        participant_image=f"bids::{longitudinal.image.as_posix()}",
+        participant_image=longitudinal.image_uri,
     )
 
 
@@ -146,16 +146,16 @@ def through_time_sink(
         name,
         "through_time",
         acquisition.stem,
-        sources=[path for part in acquisition.parts.values() for path in part],
+        sources=acquisition.files,
         suffix=acquisition.suffix,
         known=_known(study, acquisition),
-        participant_image=f"bids::{longitudinal.image.as_posix()}",
+        participant_image=longitudinal.image_uri,
     )
 
 
 def lesion_sink(study: Study, acquisition: Acquisition, kind: str, name: str) -> pe.Node:
     """Return a node that saves outputs of the lesions of an acquisition, or of its FLAIR."""
-    sources = [path for part in acquisition.parts.values() for path in part]
+    sources = acquisition.files
     given = acquisition.lesions
     if given and given.flair:
         sources.append(given.flair)
@@ -184,9 +184,9 @@ def lesion_series_sink(
         name,
         "lesion_series",
         series.stem,
-        sources=[_first(acquisition) for acquisition in series.acquisitions],
+        sources=[acquisition.files[0] for acquisition in series.acquisitions],
         known={"SpatialReference": f"bids::{path.as_posix()}", "LesionImages": drawn},
-        participant_image=f"bids::{longitudinal.image.as_posix()}",
+        participant_image=longitudinal.image_uri,
     )
 
 
@@ -199,11 +199,6 @@ def _drawn(acquisition: Acquisition) -> list[str]:
         f"bids:lesions:{image.path.relative_to(folder.parent).as_posix()}"
         for image, folder in zip(images, folders, strict=True)
     ]
-
-
-def _first(acquisition: Acquisition) -> Path:
-    """Return the first of the files of an acquisition."""
-    return next(iter(acquisition.parts.values()))[0]
 
 
 def figure_sink(study: Study, stem: str, name: str) -> pe.Node:

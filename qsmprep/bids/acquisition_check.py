@@ -79,7 +79,7 @@ def putamen_r2star(b0: float) -> float:
 
 
 def _of_grid(acquisition: Acquisition) -> dict[str, object]:
-    header, _ = read_header(next(iter(acquisition.parts.values()))[0], n_volumes=None)
+    header, _ = read_header(acquisition.files[0], n_volumes=None)
     if header is None:
         return {}
     geometry = Geometry.from_affine(header.affine)

@@ -227,7 +227,7 @@ def _check(
     if isinstance(labels, Fault):
         return labels
     if image.space == "GRE":
-        first = next(iter(acquisition.parts.values()))[0]
+        first = acquisition.files[0]
         echo, faults = read_header(first, n_volumes=None)
         if echo is None:
             return faults[0]

@@ -11,6 +11,7 @@ import math
 from pathlib import Path
 import re
 
+from qsmprep.bids.dates import read_date, years_between
 from qsmprep.bids.entities import folder_of, join_entities
 from qsmprep.bids.models import Acquisition, Anatomy
 from qsmprep.bids.outputs import expected_outputs
@@ -21,8 +22,6 @@ SPACE = "participant"
 
 LONGITUDINAL = "longitudinal"
 """Stands for the suffix in the row of ``status.tsv`` of a participant through time."""
-
-DAYS_PER_YEAR = 365.25
 
 
 @dataclass(frozen=True)
@@ -106,6 +105,11 @@ class Longitudinal:
     def image(self) -> Path:
         """The image that defines the common space, below the output folder."""
         return folder_of(self.stem) / "anat" / f"{self.stem}_space-{SPACE}_T1w.nii.gz"
+
+    @property
+    def image_uri(self) -> str:
+        """How sidecars name that image."""
+        return f"bids::{self.image.as_posix()}"
 
 
 def find_longitudinal(
@@ -216,5 +220,5 @@ def _number(text: str) -> float:
 
 
 def _date(text: str) -> float:
-    """Return a date and time of ISO 8601 in years."""
-    return datetime.fromisoformat(text).replace(tzinfo=None).toordinal() / DAYS_PER_YEAR
+    """Return a date in years since an arbitrary start."""
+    return years_between(datetime(1970, 1, 1), read_date(text))

@@ -197,6 +197,11 @@ class Acquisition:
         return folder_of(self.stem) / "anat"
 
     @property
+    def files(self) -> list[Path]:
+        """Its images, all of one part after the other."""
+        return [path for part in self.parts.values() for path in part]
+
+    @property
     def labels(self) -> dict[str, str]:
         """
         Identifying columns of every table: `participant_id session_id acquisition run`.

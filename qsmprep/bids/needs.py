@@ -50,7 +50,7 @@ def select(plan: Plan, check: Callable[[Acquisition], Acquisition | Fault]) -> P
 def _check_t1w(acquisition: Acquisition) -> Acquisition | Fault:
     if acquisition.t1w:
         return acquisition
-    path = next(iter(acquisition.parts.values()))[0]
+    path = acquisition.files[0]
     return Fault(path, "no T1w image to take the brain from", "add one, or use masking.method bet")
 
 
@@ -61,7 +61,7 @@ def _with_mask(acquisition: Acquisition, folder: Path) -> Acquisition | Fault:
         fact = f"is missing, the brain mask of {acquisition.key}"
         return Fault(path, fact, "add it, or use masking.method bet")
     mask, faults = read_header(found)
-    echo, broken = read_header(next(iter(acquisition.parts.values()))[0], n_volumes=None)
+    echo, broken = read_header(acquisition.files[0], n_volumes=None)
     if mask is None or echo is None:
         return (*faults, *broken)[0]
     if difference := grid_difference(replace(echo, shape=echo.shape[:3]), mask):

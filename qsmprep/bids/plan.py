@@ -64,7 +64,7 @@ def _describe_lesions(given: GivenLesions | None) -> list[str]:
 
 
 def _describe_grid(acquisition: Acquisition) -> str:
-    path = next(iter(acquisition.parts.values()))[0]
+    path = acquisition.files[0]
     header, faults = read_header(path, n_volumes=None)
     if header is None:
         return str(faults[0].fact)

@@ -169,7 +169,7 @@ def _preferred(paths: Sequence[Path]) -> list[Path]:
 def _with_labels(acquisition: Acquisition, folder: Path) -> Acquisition | Fault:
     if acquisition.t1w is None:  # has no regions anyway, and says so
         return acquisition
-    first = next(iter(acquisition.parts.values()))[0]
+    first = acquisition.files[0]
     echo, broken = read_header(first, n_volumes=None)
     t1w, faults = read_header(acquisition.t1w.path)
     if echo is None or t1w is None:

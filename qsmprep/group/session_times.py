@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 import pandas as pd
 
+from qsmprep.bids.dates import read_date, years_between
 from qsmprep.errors import InputError
-
-DAYS_PER_YEAR = 365.25
 
 AGE = ("age", "age_at_session")
 """Columns of the table of sessions that tell an age; the first that does counts."""
@@ -30,14 +29,11 @@ def read_times(cells: list[str | None], places: list[Path]) -> list[datetime | N
     times: list[datetime | None] = []
     for cell, path in zip(cells, places, strict=True):
         try:
-            time = None if cell is None else datetime.fromisoformat(cell)
+            times.append(None if cell is None else read_date(cell))
         except ValueError as error:
             fact = f"column {ACQUIRED}: {cell!r} is no date"
             remedy = "write it as 2009-06-15 or 2009-06-15T13:45:30, or n/a"
             raise InputError(path, fact, remedy) from error
-        if time is not None and time.tzinfo is not None:
-            time = time.astimezone(UTC).replace(tzinfo=None)
-        times.append(time)
     return times
 
 
@@ -66,8 +62,7 @@ def _years(own: pd.DataFrame) -> pd.Series:
         return own[BASELINE].astype(float)
     if ACQUIRED in told:
         first = min(own[ACQUIRED])
-        days = [(time - first).total_seconds() / 86400 for time in own[ACQUIRED]]
-        return pd.Series(days, index=own.index) / DAYS_PER_YEAR
+        return pd.Series([years_between(first, time) for time in own[ACQUIRED]], index=own.index)
     if len(own) == 1:
         return pd.Series(0.0, index=own.index)
     if "age" in told:
