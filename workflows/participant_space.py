@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from nipype.interfaces.utility import Merge
 from nipype.pipeline import engine as pe
 
-from qsmprep.interfaces.registration import CarryMap
 from qsmprep.workflows._graph import open_graph
-from qsmprep.workflows.template import INTERPOLATIONS
+from qsmprep.workflows.template import carry_maps
 
 
 def init_participant_space_wf(
@@ -56,25 +54,16 @@ def init_participant_space_wf(
         Where susceptibility is known.
     """
     masks = {"chi": "trusted_mask", "noise": "trusted_mask", "r2star": "brain_mask"}
-    workflow, inputnode, outputnode = open_graph(
+    workflow, _, outputnode = open_graph(
         name,
         [*masks, "trusted_mask", "brain_mask", "gre_to_t1w", "t1w_to_participant", "template"],
         [*masks, "trusted_mask"],
     )
-    route = pe.Node(Merge(2), name="route")
-    workflow.connect([
-        (inputnode, route, [("gre_to_t1w", "in1"), ("t1w_to_participant", "in2")]),
-    ])  # fmt: skip
-    for image, mask in masks.items():
-        if not {"r2star": r2star, "noise": noise}.get(image, True):
-            continue
-        interpolation = INTERPOLATIONS.get(image, "linear")
-        carry = pe.Node(CarryMap(interpolation=interpolation), name=f"carry_{image}")
-        carry.inputs.noise = image == "noise"
-        workflow.connect([
-            (inputnode, carry, [(image, "image"), (mask, "mask"), ("template", "reference")]),
-            (route, carry, [("out", "transforms")]),
-            (carry, outputnode, [("resampled", image)]),
-        ])  # fmt: skip
+    wanted = {"chi": True, "noise": noise, "r2star": r2star}
+    carry_maps(
+        workflow,
+        {image: mask for image, mask in masks.items() if wanted[image]},
+        route=("gre_to_t1w", "t1w_to_participant"),
+    )
     workflow.connect(workflow.get_node("carry_chi"), "mask", outputnode, "trusted_mask")
     return workflow

@@ -1,6 +1,6 @@
 """From the echoes to the template."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from nipype.interfaces.utility import Merge
 from nipype.pipeline import engine as pe
@@ -54,24 +54,39 @@ def init_template_wf(
     trusted_mask
         Where susceptibility is known on the template.
     """
-    workflow, inputnode, outputnode = open_graph(
+    workflow, _, outputnode = open_graph(
         name,
         [*MASKS, *MASKS.values(), "gre_to_t1w", "t1w_to_template", "template"],
         [*MASKS, "trusted_mask"],
     )
-    route = pe.Node(Merge(2), name="route")
-    workflow.connect([
-        (inputnode, route, [("gre_to_t1w", "in1"), ("t1w_to_template", "in2")]),
-    ])  # fmt: skip
-    for image in maps:
-        interpolation = INTERPOLATIONS[image]
-        carry = pe.Node(CarryMap(interpolation=interpolation), name=f"carry_{image}")
-        workflow.connect([
-            (inputnode, carry, [
-                (image, "image"), (MASKS[image], "mask"), ("template", "reference"),
-            ]),
-            (route, carry, [("out", "transforms")]),
-            (carry, outputnode, [("resampled", image)]),
-        ])  # fmt: skip
+    masks = {image: MASKS[image] for image in maps}
+    carry_maps(workflow, masks, route=("gre_to_t1w", "t1w_to_template"))
     workflow.connect(workflow.get_node("carry_chi"), "mask", outputnode, "trusted_mask")
     return workflow
+
+
+def carry_maps(workflow: pe.Workflow, masks: Mapping[str, str], *, route: tuple[str, str]) -> None:
+    """
+    Add what carries maps to the grid of the input ``template``, with one interpolation.
+
+    Parameters
+    ----------
+    workflow
+        Where to.
+    masks
+        Maps, and where each is known; inputs of the graph, and the maps outputs, too.
+    route
+        Inputs with the transforms, in the order of travel.
+    """
+    inputnode, outputnode = (workflow.get_node(name) for name in ("inputnode", "outputnode"))
+    way = pe.Node(Merge(2), name="route")
+    workflow.connect([(inputnode, way, [(route[0], "in1"), (route[1], "in2")])])
+    for image, mask in masks.items():
+        interpolation = INTERPOLATIONS.get(image, "linear")
+        carry = pe.Node(CarryMap(interpolation=interpolation), name=f"carry_{image}")
+        carry.inputs.noise = image == "noise"
+        workflow.connect([
+            (inputnode, carry, [(image, "image"), (mask, "mask"), ("template", "reference")]),
+            (way, carry, [("out", "transforms")]),
+            (carry, outputnode, [("resampled", image)]),
+        ])  # fmt: skip
