@@ -42,6 +42,14 @@ def change(out: Path, who: str, reference: str, *, together: bool) -> pd.Series:
     return later - first
 
 
+def core_change(out: Path, who: str, reference: str) -> pd.Series:
+    """Return what changed in the cores of regions, by the table of change."""
+    (path,) = (out / who / "anat").glob(f"{who}_space-participant_*_change.tsv")
+    rows = pd.read_csv(path, sep="\t", na_values="n/a", keep_default_na=False)
+    rows = rows[(rows["map"] == "Chimap") & (rows["reference"] == reference)]
+    return rows[rows["hemisphere"] == "B"].set_index("name")["core_change"]
+
+
 def planted(path: Path) -> pd.Series:
     """
     Return what each region was given, ppb.
@@ -62,6 +70,7 @@ def compare(bids: Path, out: Path, who: str, reference: str) -> pd.DataFrame:
             "planted": later - first,
             "each on its own": change(out, who, reference, together=False),
             "together": change(out, who, reference, together=True),
+            "core": core_change(out, who, reference),
         }
     )
     return table.loc[[name for name in DEEP if name in table.index]]

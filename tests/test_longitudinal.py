@@ -120,8 +120,8 @@ def regions(session, means, sem=0.3, flag=None):
     return pd.DataFrame({
         "participant_id": "sub-1", "session_id": session, "acquisition": "n/a", "run": "n/a",
         "atlas": "X", "index": ["1", "2"], "name": ["putamen", "caudate"], "hemisphere": "L",
-        "map": "Chimap", "reference": "csf", "units": "ppb", "mean": means, "sem": sem,
-        "flag": flag,
+        "map": "Chimap", "reference": "csf", "units": "ppb", "n_voxels": [90, 29],
+        "mean": means, "sem": sem, "flag": flag,
     })  # fmt: skip
 
 
@@ -131,7 +131,7 @@ def test_change_is_later_less_first_and_per_year():
         regions("ses-b", [50.0, 30.0], sem=0.4, flag="thin"),
         regions("ses-c", [54.0, np.nan]),
     ]
-    change = change_table(tables, [0.0, 2.0, 4.0])
+    change = change_table(tables, tables, [0.0, 2.0, 4.0])
     assert list(change) == list(CHANGE_COLUMNS)
     assert list(change["change"][:3]) == [10.0, 0.0, 14.0]
     assert list(change["change_per_year"][:3]) == [5.0, 0.0, 3.5]
@@ -141,9 +141,19 @@ def test_change_is_later_less_first_and_per_year():
     assert change.iloc[3][["later", "change"]].isna().all(), "a gap stays a gap"
 
 
+def test_the_change_of_a_core_is_told_beside_that_of_its_region():
+    tables = [regions("ses-a", [40.0, 30.0]), regions("ses-b", [47.0, 31.0])]
+    cores = [regions("ses-a", [44.0, 33.0]), regions("ses-b", [54.0, 33.0])]
+    change = change_table(tables, cores, [0.0, 2.0])
+    assert list(change["change"]) == [7.0, 1.0]
+    assert list(change["n_core"]) == [90, 29]
+    assert change["core_change"][0] == 10.0
+    assert np.isnan(change["core_change"][1]), "29 voxels are no core"
+
+
 def test_without_a_time_there_is_no_change_per_year():
     tables = [regions("ses-a", [40.0, 30.0]), regions("ses-b", [50.0, 30.0])]
-    change = change_table(tables, [None, None])
+    change = change_table(tables, tables, [None, None])
     assert change["change_per_year"].isna().all()
     assert list(change["change"]) == [10.0, 0.0]
 

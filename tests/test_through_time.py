@@ -206,7 +206,7 @@ def test_a_session_that_fails_is_named(twice, tmp_path):
 
 def test_swapped_sessions_change_the_sign_alone():
     first, later = regions(), regions(session="ses-2", shift=7.5)
-    there, back = change_table([first, later], [0, 2]), change_table([later, first], [0, 2])
+    there, back = (change_table(pair, pair, [0, 2]) for pair in ([first, later], [later, first]))
     pd.testing.assert_series_equal(there["change"], -back["change"])
     pd.testing.assert_series_equal(there["change_per_year"], -back["change_per_year"])
     pd.testing.assert_series_equal(there["sem"], back["sem"])
@@ -276,7 +276,7 @@ def seen(tmp_path):
         chi[8:12, 8:12, 8:12] += 0.05 + 0.03 * number
         for name, values in (("Chimap", chi), ("T1w", mask), ("desc-trusted_mask", mask)):
             nb.Nifti1Image(values, affine).to_filename(folder / f"{start}_{name}.nii.gz")
-    change = change_table(tables, [0.0, 2.0])
+    change = change_table(tables, tables, [0.0, 2.0])
     path = tmp_path / f"sub-01/anat/sub-01_{SPACE}_seg-OASIS_change.tsv"
     path.parent.mkdir(parents=True)
     change.to_csv(path, sep="\t", index=False, na_rep="n/a")
@@ -295,7 +295,7 @@ def test_the_page_shows_change_its_error_and_both_sessions(seen):
     shown = read.table("Change of the main regions, ses-1 to ses-2")
     (row,) = [row for row in shown if row[:2] == ["pallidum", "B"]]
     # Against the csf; the error of both means, 0.5 each, in squares.
-    assert row[2:6] == ["94.5", "104.5", "10.0 ± 0.7", "5.0"]
+    assert row[2:7] == ["94.5", "104.5", "10.0 ± 0.7", "10.0", "5.0"]
     assert "ses-2 (2.00 years)" in page
     assert page.count("<img") == 6, "over time, χ and T1w of two sessions, and the difference"
     assert 'alt=""' not in page
@@ -356,7 +356,9 @@ def cohort(tmp_path):
         if tables:
             path = out / label(number) / f"anat/{label(number)}_{SPACE}_seg-OASIS_change.tsv"
             path.parent.mkdir(exist_ok=True)
-            change_table(tables, [0.0, None]).to_csv(path, sep="\t", index=False, na_rep="n/a")
+            change_table(tables, tables, [0.0, None]).to_csv(
+                path, sep="\t", index=False, na_rep="n/a"
+            )
     who = StatusRow(label(2), "n/a", "n/a", "n/a", "longitudinal", "partial", "ses-2 is broken")
     update_status(out, [*rows, who])
     return out

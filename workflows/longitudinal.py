@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from nipype.interfaces.utility import Merge, Select
 from nipype.pipeline import engine as pe
@@ -21,6 +22,16 @@ from qsmprep.workflows.referencing import init_referencing_wf
 from qsmprep.workflows.regions import init_regions_wf
 from qsmprep.workflows.sharing import MARK, name_of
 from qsmprep.workflows.study import Study, participant_sink, series_sink, through_time_sink
+
+SHARED = ("participant_template_wf", "anatomy_wf", "segmentation_wf")
+"""What makes the mean T1w, its tissues and its regions."""
+
+RIM = 1.5
+"""
+Width of what the core of a region leaves out, mm.
+
+Half of a thick slice: voxels there are mixed with what lies beside the region.
+"""
 
 
 def init_participant_template_wf(
@@ -119,21 +130,23 @@ def _connect_series(
         workflow.connect(
             gather[port], "out", node, "masks" if port == "trusted_mask" else "images"
         )
-    tables = pe.Node(Merge(count), name=f"tables_{mark}")
+    tables, cores = (pe.Node(Merge(count), name=f"{what}_{mark}") for what in ("tables", "cores"))
     change = pe.Node(MeasureChange(years=list(series.years)), name=f"change_{mark}")
     save = series_sink(study, longitudinal, series, f"save_change_{mark}")
     workflow.connect([
         (tables, change, [("out", "tables")]),
+        (cores, change, [("out", "cores")]),
         (change, save, [("table", "change")]),
     ])  # fmt: skip
     for number, acquisition in enumerate(series.acquisitions, 1):
-        space, regions = _connect_session(
+        space, regions, core = _connect_session(
             workflow, study, atlas, longitudinal, acquisition, common
         )
         for port, node in gather.items():
             if port != "r2star" or len(acquisition.echo_times) > 1:
                 workflow.connect(space, f"outputnode.{port}", node, f"in{number}")
         workflow.connect(regions, "outputnode.table", tables, f"in{number}")
+        workflow.connect(core, "outputnode.table", cores, f"in{number}")
     if series.lesions:
         connect_lesion_series(workflow, study, longitudinal, series.lesions, mark)
 
@@ -150,8 +163,8 @@ def _connect_session(
     longitudinal: Longitudinal,
     acquisition: Acquisition,
     common: Mapping[str, pe.Node],
-) -> tuple[pe.Workflow, pe.Workflow]:
-    """Carry a session to the common space and measure it there; return who does which."""
+) -> tuple[pe.Workflow, pe.Workflow, pe.Workflow]:
+    """Carry a session to the common space, measure it there, and its cores; return who does."""
     mark = f"__{acquisition.name_safe}"
     r2star = len(acquisition.echo_times) > 1
     keys = [anatomy.key for anatomy in longitudinal.anatomies]
@@ -166,15 +179,8 @@ def _connect_session(
         not_white=study.not_white,
         name=f"participant_references_wf{mark}",
     )
-    regions = init_regions_wf(
-        atlas=atlas, rules=study.protocol.regions, name=f"participant_regions_wf{mark}"
-    )
-    regions.inputs.inputnode.labels = acquisition.labels
     save = through_time_sink(study, longitudinal, acquisition, f"save{mark}")
-    average, prepare, segment = (
-        workflow.get_node(name)
-        for name in ("participant_template_wf", "anatomy_wf", "segmentation_wf")
-    )
+    average, prepare, segment = (workflow.get_node(name) for name in SHARED)
     maps = ["chi", *(["r2star"] if r2star else [])]
     workflow.connect([
         (average, own, [("outputnode.t1w_to_participant", "inlist")]),
@@ -182,31 +188,52 @@ def _connect_session(
         (own, space, [("out", "inputnode.t1w_to_participant")]),
         (average, space, [("outputnode.template", "inputnode.template")]),
         (space, reference, [(f"outputnode.{port}", f"inputnode.{port}") for port in maps]),
-        (space, regions, [
-            (f"outputnode.{port}", f"inputnode.{port}") for port in (*maps, "noise")
-        ]),
         (common["trusted_mask"], reference, [("mask", "inputnode.mask")]),
-        (common["trusted_mask"], regions, [("mask", "inputnode.trusted_mask")]),
         (common["trusted_mask"], save, [("mask", "trusted_mask")]),
         (prepare, reference, [
             ("outputnode.csf", "inputnode.fluid"), ("outputnode.wm", "inputnode.white_matter"),
         ]),
-        (prepare, regions, [
-            ("outputnode.gm", "inputnode.gm"), ("outputnode.brain_mask", "inputnode.brain_mask"),
-        ]),
         (segment, reference, [("outputnode.dseg", "inputnode.labels")]),
-        (segment, regions, [
-            ("outputnode.dseg", "inputnode.dseg"), ("outputnode.dseg", "inputnode.dseg_t1w"),
-        ]),
-        (reference, regions, [("outputnode.references", "inputnode.references")]),
         (reference, save, [("outputnode.chi", "chi"), ("outputnode.facts", "facts")]),
-        (regions, save, [("outputnode.table", "regions")]),
         (own, save, [("out", "t1w_to_participant")]),
         (t1w, save, [("out", "t1w")]),
     ])  # fmt: skip
+    rules = study.protocol.regions
+    inner = replace(rules, erosion=rules.erosion + RIM, cortex_erosion=rules.cortex_erosion + RIM)
+    regions, core = (
+        init_regions_wf(atlas=atlas, rules=which, name=f"participant_{what}_wf{mark}")
+        for what, which in (("regions", rules), ("cores", inner))
+    )
+    for measure in (regions, core):
+        measure.inputs.inputnode.labels = acquisition.labels
+        _connect_regions(workflow, space, reference, measure, (*maps, "noise"), common)
+    workflow.connect(regions, "outputnode.table", save, "regions")
+    return space, regions, core
+
+
+def _connect_regions(
+    workflow: pe.Workflow,
+    space: pe.Workflow,
+    reference: pe.Workflow,
+    measure: pe.Workflow,
+    maps: Sequence[str],
+    common: Mapping[str, pe.Node],
+) -> None:
+    """Give the measuring of regions the maps of a session, and what all sessions share."""
+    _, prepare, segment = (workflow.get_node(name) for name in SHARED)
+    workflow.connect([
+        (space, measure, [(f"outputnode.{port}", f"inputnode.{port}") for port in maps]),
+        (common["trusted_mask"], measure, [("mask", "inputnode.trusted_mask")]),
+        (prepare, measure, [
+            ("outputnode.gm", "inputnode.gm"), ("outputnode.brain_mask", "inputnode.brain_mask"),
+        ]),
+        (segment, measure, [
+            ("outputnode.dseg", "inputnode.dseg"), ("outputnode.dseg", "inputnode.dseg_t1w"),
+        ]),
+        (reference, measure, [("outputnode.references", "inputnode.references")]),
+    ])  # fmt: skip
     for port in common.keys() - {"trusted_mask"}:  # so that veins are the same for all sessions
-        workflow.connect(common[port], "mean", regions, f"inputnode.mean_{port}")
-    return space, regions
+        workflow.connect(common[port], "mean", measure, f"inputnode.mean_{port}")
 
 
 def connect_through_time(

@@ -85,7 +85,7 @@ def steps_through_time(
             maps = 3 if len(acquisition.echo_times) > 1 else 2
             steps += [("CarryMap", "participant_space_wf")] * maps
             steps.append(("Reference", "participant_references_wf"))
-            steps.append(("RegionTable", "participant_regions_wf"))
+            steps += [("RegionTable", f"participant_{of}_wf") for of in ("regions", "cores")]
         r2star = any(len(acquisition.echo_times) > 1 for acquisition in series.acquisitions)
         steps += [(kind, "common") for kind in ("CommonMask", *["MeanMap"] * (1 + r2star))]
         if series.lesions:

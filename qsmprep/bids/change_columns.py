@@ -21,6 +21,9 @@ CHANGE_COLUMNS = {
     "change": "later less first",
     "change_per_year": "change divided by years; n/a where years are not known or 0",
     "sem": "standard error of the change that those of the two means amount to",
+    "n_core": "voxels deeper in the region than 1.5 mm",
+    "core_change": "change in these voxels, which share nothing with what lies beside the region; "
+    "n/a for fewer than 30",
     "flag": "what to beware of in either session, separated by semicolons; n/a for nothing",
 }
 """What stands in each column of the table of changes, in their order."""

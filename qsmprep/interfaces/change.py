@@ -22,7 +22,15 @@ KEY = ["participant_id", "acquisition", "run", "atlas", "index", "name", "hemisp
        "reference", "units"]  # fmt: skip
 
 
-def change_table(tables: Sequence[pd.DataFrame], years: Sequence[float | None]) -> pd.DataFrame:
+FEWEST = 30
+"""Voxels that the core of a region has at least: fewer change with where its border runs."""
+
+
+def change_table(
+    tables: Sequence[pd.DataFrame],
+    cores: Sequence[pd.DataFrame],
+    years: Sequence[float | None],
+) -> pd.DataFrame:
     """
     Return what changed from the first session to each later one.
 
@@ -30,24 +38,30 @@ def change_table(tables: Sequence[pd.DataFrame], years: Sequence[float | None]) 
     ----------
     tables
         Tables of regions of the sessions, in the order of time, text where there are names.
+    cores
+        The same of regions without their rim.
     years
         Since the first session; None where not known.
     """
-    first = tables[0].set_index(KEY)
+    first, *later_tables = (table.set_index(KEY) for table in tables)
+    core, *later_cores = (table.set_index(KEY).reindex(first.index) for table in cores)
+    enough = core["n_voxels"] >= FEWEST
     parts = []
-    for table, since in zip(tables[1:], years[1:], strict=True):
-        later = table.set_index(KEY).reindex(first.index)
+    for table, inner, since in zip(later_tables, later_cores, years[1:], strict=True):
+        later = table.reindex(first.index)
         change = later["mean"] - first["mean"]
         parts.append(
             pd.DataFrame({
                 "session_from": first["session_id"],
-                "session_to": table["session_id"].iloc[0],
+                "session_to": later["session_id"].dropna().iloc[0],
                 "years": np.nan if since is None else since,
                 "first": first["mean"],
                 "later": later["mean"],
                 "change": change,
                 "change_per_year": change / since if since else np.nan,
                 "sem": np.hypot(first["sem"], later["sem"]),
+                "n_core": core["n_voxels"].astype("Int64"),
+                "core_change": (inner["mean"] - core["mean"]).where(enough),
                 "flag": [_flags(*pair) for pair in zip(first["flag"], later["flag"], strict=True)],
             })
         )  # fmt: skip
@@ -71,6 +85,9 @@ def read_regions(path: str | Path) -> pd.DataFrame:
 
 class _MeasureChangeInputSpec(BaseInterfaceInputSpec):
     tables = InputMultiObject(File(exists=True), mandatory=True, desc="in the order of time")
+    cores = InputMultiObject(
+        File(exists=True), mandatory=True, desc="of regions without their rim, in the same order"
+    )
     years = traits.List(traits.Any, mandatory=True, desc="since the first; None where not known")
 
 
@@ -85,9 +102,12 @@ class MeasureChange(SimpleInterface):
     output_spec = _MeasureChangeOutputSpec
 
     def _run_interface(self, runtime):
-        tables = [read_regions(path) for path in self.inputs.tables]
+        tables, cores = (
+            [read_regions(path) for path in paths]
+            for paths in (self.inputs.tables, self.inputs.cores)
+        )
         path = Path(runtime.cwd) / "change.tsv"
-        change_table(tables, self.inputs.years).to_csv(
+        change_table(tables, cores, self.inputs.years).to_csv(
             path, sep="\t", index=False, na_rep="n/a", lineterminator="\n", float_format="%.8g"
         )
         self._results["table"] = str(path)
