@@ -2,11 +2,14 @@
 
 import json
 
+from docs_blocks import ROOT
+import numpy as np
 import pandas as pd
 import pytest
-from studies import write_study, write_table
+from studies import write_scan, write_study, write_table
 
 from qsmprep import cli
+from qsmprep.simulate.cohorts.lesions import AGES, MEANS, growth_means
 
 COLUMNS = "participant_id\tsession_id\tacquisition\trun\tlesion_id\tvolume_mm3\tdifference\trim\n"
 MODEL = """
@@ -53,9 +56,35 @@ def test_lesions_that_were_followed_are_not_counted_twice(study):
     mine = table[table["participant_id"] == "sub-01"]
     assert set(mine["volume_mm3"]) == {20, 40}, "of the table through time"
     assert sorted(set(mine["lesion"])) == ["sub-01_1", "sub-01_2"]
+    others = table[table["participant_id"] == "sub-02"]
+    assert others["lesion"].is_unique, "numbers of two sessions may be of other lesions"
+    assert set(others["volume_change"]) == {"n/a"}
     sidecar = json.loads((study[1] / "group/lesions.json").read_text("utf-8"))
     assert sidecar.keys() >= set(table), "every column is explained"
     assert "human reading" in sidecar["Description"]
+
+
+def test_a_rim_in_any_session_is_a_rim_and_readers_may_differ(study):
+    said = {  # ses-2 came before ses-1
+        1: (["no", "yes"], [100, 90], "yes", [0, -10]),
+        2: (["no", "Rim-"], [50, 70], "no", [0, 20]),
+        3: (["yes|no", "no"], [80, 80], "n/a", [0, 0]),
+        4: (["yes|yes|no", "no"], [0, 60], "yes", ["n/a", 0]),
+        5: (["n/a", "n/a"], [40, 0], "n/a", [0, -40]),
+    }
+    rows = "".join(
+        f"sub-01\tses-{session}\tn/a\tn/a\t{lesion}\t{volumes[i]}\t1\t{words[i]}\n"
+        for lesion, (words, volumes, _, _) in said.items()
+        for i, session in enumerate((2, 1))
+    )
+    write_table(study[1] / "sub-01/anat/sub-01_lesions.tsv", COLUMNS + rows)
+    table = group(study)
+    for lesion, (_, _, ever, change) in said.items():
+        mine = table[table["lesion"] == f"sub-01_{lesion}"].set_index("session_id")
+        assert set(mine["rim_ever"]) == {ever}
+        for session, value in zip((2, 1), change, strict=True):
+            told = mine.loc[f"ses-{session}", "volume_change"]
+            assert told == value if value == "n/a" else float(told) == value
 
 
 def test_only_those_asked_for_are_in_it(study):
@@ -87,3 +116,48 @@ def test_a_broken_table_is_named(study, capsys):
         "sub-01_lesions.tsv: is no table of lesions: it has no participant_id"
         in capsys.readouterr().err
     )
+
+
+@pytest.fixture
+def cohort(tmp_path):
+    """Write 19 people whose lesions were followed for six years, with the means of a study."""
+    lesions = growth_means(3, patient_sd=1e-3, lesion_sd=1e-3, noise_sd=1e-3)
+    bids, out = tmp_path / "bids", tmp_path / "out"
+    # A rim is read when the lesion is first seen, and not again.
+    first = lesions.groupby("lesion_id")["lesion_age"].transform("min") == lesions["lesion_age"]
+    noise = np.random.default_rng(3).normal(0, 1e-3, len(lesions))
+    shrunk = 1000 * 0.92 ** lesions["lesion_age"] * np.exp(noise)
+    table = pd.DataFrame({
+        "participant_id": lesions["participant_id"],
+        "session_id": lesions["lesion_age"].map(lambda age: f"ses-{10 * age:.0f}"),
+        "acquisition": "n/a", "run": "n/a", "lesion_id": lesions["lesion_id"],
+        "lesion_age": lesions["lesion_age"],
+        "volume_mm3": shrunk,
+        "difference": lesions["chi"],
+        "rim": ["yes|no|yes" if rim and seen else "no" for rim, seen
+                in zip(lesions["rim"] == "rim+", first, strict=True)],
+    })  # fmt: skip
+    for who, rows in table.groupby("participant_id"):
+        write_table(out / f"{who}/anat/{who}_lesions.tsv", rows.to_csv(sep="\t", index=False))
+        for session in set(rows["session_id"]):
+            write_scan(out, who.removeprefix("sub-"), session.removeprefix("ses-"))
+    write_table(bids / "participants.tsv", "participant_id\n" + "\n".join(set(table.iloc[:, 0])))
+    return bids, out
+
+
+def test_models_of_the_example_find_what_tables_of_participants_hold(cohort):
+    group(cohort, "--model", str(ROOT / "examples/lesions.toml"))
+    models = cohort[1] / "group/models"
+    volumes, curves, change = (
+        pd.read_csv(models / f"lesion-{name}.tsv", sep="\t")
+        for name in ("volumes/means", "curves/means", "change/estimates")
+    )
+    for group_of, name in (("yes", "rim+"), ("no", "rim-")):
+        of = curves["group"] == group_of
+        # Octiles of nine ages begin at the first one alone; noise is a thousandth of a ppb.
+        assert curves.loc[of, "estimate"].iloc[0] == pytest.approx(MEANS[name][0], abs=0.01)
+        last = volumes[volumes["group"] == group_of].iloc[-1]
+        assert last["time"] == max(AGES)
+        # A thousandth of noise in each of a few lesions.
+        assert last["estimate"] == pytest.approx(1000 * 0.92 ** max(AGES), rel=2e-3)
+    assert {"volume_change", "rim_ever[T.yes]:volume_change"} <= set(change["term"])

@@ -96,6 +96,15 @@ WORDS = (
 )  # fmt: skip
 """Columns that hold words, even where all of them look like numbers (session ``01``)."""
 
+NO = frozenset({"", "n/a", "no", "none", "0", "false", "absent", "negative", "rim-", "rim\u2212"})
+"""Words of a reader for what is not there, in small letters."""
+
+
+def says_yes(word: str) -> bool:
+    """Tell whether a reader's word, ``shell`` or ``yes`` say, is for something that is there."""
+    return word.strip().lower() not in NO
+
+
 TABLES = {
     ("lesions", "table"): COLUMNS,
     ("lesions", "profile"): PROFILE_COLUMNS,

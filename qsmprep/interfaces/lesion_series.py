@@ -16,14 +16,11 @@ from nipype.interfaces.base import (
 import numpy as np
 import pandas as pd
 
-from qsmprep.bids.lesion_columns import SERIES_COLUMNS, WORDS
+from qsmprep.bids.lesion_columns import SERIES_COLUMNS, WORDS, says_yes
 from qsmprep.geometry import Geometry
 from qsmprep.interfaces._nifti import load, load_labels, save_like
 from qsmprep.interfaces.lesions import write_table
 from qsmprep.methods.lesions import LesionState, Matched, follow_labels, match_lesions, volumes_of
-
-NOT_ENHANCING = frozenset({"", "n/a", "no", "none", "0", "false", "absent", "negative"})
-"""Words of a reader for a lesion that takes up no gadolinium, in small letters."""
 
 
 class _MatchLesionsInputSpec(BaseInterfaceInputSpec):
@@ -190,8 +187,8 @@ def _joined(values: pd.Series) -> str | None:
 
 def _ages(table: pd.DataFrame) -> pd.Series:
     """Return the years since each lesion was first seen to enhance, not a number before."""
-    words = table["enhancement"].fillna("").str.lower().str.split("|", regex=False)
-    read = words.map(lambda said: bool(set(said) - NOT_ENHANCING))
+    words = table["enhancement"].fillna("").str.split("|", regex=False)
+    read = words.map(lambda said: any(map(says_yes, said)))
     enhancing = read | (table["gd_fraction"].astype(float) > 0)
     years = table["years"].astype(float)
     age = years - years.where(enhancing).groupby(table["lesion_id"]).transform("min")
