@@ -402,4 +402,4 @@ def test_the_row_of_a_participant_through_time_is_no_acquisition(cohort, capsys)
     assert code == 1
     assert "sub-02_longitudinal: partial: ses-2 is broken" in capsys.readouterr().err
     page = (cohort / "group/index.html").read_text()
-    assert "Sessions of sub-02 are not brought together: ses-2 is broken." in page
+    assert "Sessions of sub-02 are not all brought together: ses-2 is broken." in page

@@ -118,7 +118,7 @@ def participant_sink(study: Study, longitudinal: Longitudinal, name: str) -> pe.
         "participant",
         longitudinal.stem,
         sources=sources,
-        known=_known_atlas(study),
+        known=_known_atlas(study) | _known_sessions(longitudinal, longitudinal.sessions),
         participant_image=longitudinal.image_uri,
     )
 
@@ -132,7 +132,7 @@ def series_sink(study: Study, longitudinal: Longitudinal, series: Series, name: 
         "series",
         series.stem,
         sources=sources,
-        known=_known_atlas(study),
+        known=_known_atlas(study) | _known_sessions(longitudinal, series.sessions),
         participant_image=longitudinal.image_uri,
     )
 
@@ -254,6 +254,12 @@ def _known(study: Study, acquisition: Acquisition) -> dict[str, object]:
             "Regions": sorted(DEEP_NUCLEI.intersection(name for _, name, _ in study.regions)),
         }
     return known | _known_atlas(study)
+
+
+def _known_sessions(longitudinal: Longitudinal, sessions: tuple[str, ...]) -> dict[str, object]:
+    """Return what sidecars tell of the sessions that something rests on, and of the others."""
+    known: dict[str, object] = {"Sessions": [f"ses-{session}" for session in sessions]}
+    return known | ({"LeftOut": list(longitudinal.left_out)} if longitudinal.left_out else {})
 
 
 def _known_atlas(study: Study) -> dict[str, object]:

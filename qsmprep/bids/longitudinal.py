@@ -15,7 +15,7 @@ from qsmprep.bids.dates import read_date, years_between
 from qsmprep.bids.entities import folder_of, join_entities
 from qsmprep.bids.models import Acquisition, Anatomy
 from qsmprep.bids.outputs import expected_outputs
-from qsmprep.bids.status import StatusRow
+from qsmprep.bids.status import Status, StatusRow
 
 SPACE = "participant"
 """What the space half-way between the sessions is called."""
@@ -70,10 +70,13 @@ class Longitudinal:
         Label without ``sub-``.
     series
         At least one, of at least two sessions each.
+    left_out
+        What would be compared, too, if it had no fault: a sentence each.
     """
 
     participant: str
     series: tuple[Series, ...]
+    left_out: tuple[str, ...] = ()
 
     @property
     def stem(self) -> str:
@@ -94,6 +97,11 @@ class Longitudinal:
     def acquisitions(self) -> tuple[Acquisition, ...]:
         """Those of all series."""
         return tuple(one for series in self.series for one in series.acquisitions)
+
+    @property
+    def sessions(self) -> tuple[str, ...]:
+        """Labels of the sessions of all series, in the order of their names."""
+        return tuple(sorted({str(one.session) for one in self.acquisitions}))
 
     @property
     def anatomies(self) -> tuple[Anatomy, ...]:
@@ -165,12 +173,16 @@ def judge_longitudinal(
     missing = [path.name for path in expected if not (out_dir / path).exists()]
     reasons = list(crashes.get(longitudinal.name_safe, []))
     if not missing and not reasons:
-        return StatusRow.named(longitudinal.key, "done")
+        status: Status = "partial" if longitudinal.left_out else "done"
+        return StatusRow.named(
+            longitudinal.key, status, " | ".join(longitudinal.left_out) or "n/a"
+        )
     # What fails in a session fails here, too, and has to be looked for there.
     parts: list[Acquisition | Anatomy] = [*longitudinal.anatomies, *longitudinal.acquisitions]
     reasons += [f"{p.key}: {reason}" for p in parts for reason in crashes.get(p.name_safe, [])]
     if not reasons:
         reasons.append(ending or f"{', '.join(missing)} not made")
+    reasons += longitudinal.left_out
     whole = len(missing) == len(expected)
     return StatusRow.named(
         longitudinal.key, "failed" if whole else "partial", " | ".join(dict.fromkeys(reasons))
