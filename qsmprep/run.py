@@ -104,7 +104,8 @@ def dry_run(request: Request) -> Exit:
     if not plan.acquisitions:
         return Exit.REFUSED
     check_memory(request, plan, atlas)
-    lacking = skipped_rows(plan) or _without_t1w(request, plan)
+    lacking = skipped_rows(plan) or rows_of_uncompared(request, plan)
+    lacking = lacking or _without_t1w(request, plan)
     return Exit.INCOMPLETE if lacking else Exit.DONE
 
 

@@ -23,22 +23,21 @@ def describe_through_time(request: Request, plan: Plan) -> list[str]:
     """Return what is said of sessions to be brought together, if that is asked for."""
     if not request.longitudinal:
         return []
-    compared = longitudinal_of(request, plan)
     lines = []
-    for one in compared:
+    for one in longitudinal_of(request, plan):
         for series in one.series:
             names = ", ".join(f"ses-{session}" for session in series.sessions)
             lines.append(f"{one.key}: {names} of {series.stem}")
         lines += [f"{one.key}: {reason}" for reason in one.left_out]
     return lines + [
         f"{row.participant_id}_{row.suffix}: {row.status}: {row.reason}"
-        for row in not_compared(plan, compared)
+        for row in rows_of_uncompared(request, plan)
     ] or ["--longitudinal: nothing was acquired, with a T1w, in two sessions of a participant"]
 
 
 def rows_of_uncompared(request: Request, plan: Plan) -> list[StatusRow]:
     """Return a row for each participant of whom faults leave nothing to compare."""
-    return not_compared(plan, longitudinal_of(request, plan)) if request.longitudinal else []
+    return not_compared(plan, request.bids_dir) if request.longitudinal else []
 
 
 def judge_through_time(

@@ -95,7 +95,7 @@ def test_outputs_tell_which_sessions_they_rest_on(four, atlas):
 
 def test_one_session_that_is_left_is_told_to_be_alone(four):
     plan = spoil(four, "1", "3", "4")
-    (row,) = not_compared(plan, plan_longitudinal(plan, four))
+    (row,) = not_compared(plan, four)
     assert (row.participant_id, row.suffix, row.status) == ("sub-01", "longitudinal", "skipped")
     assert row.reason.count("is left out") == 3
     assert row.reason.endswith("one session alone has nothing to be compared with")
@@ -108,7 +108,7 @@ def test_faults_that_concern_no_comparison_are_not_told_of_it(four):
     (found,) = plan_longitudinal(plan, four)
     assert plan.errors
     assert found.left_out == ()
-    assert not_compared(plan, [found]) == []
+    assert not_compared(plan, four) == []
 
 
 def test_a_dry_run_names_both_kinds(four, atlas, capsys):
@@ -183,16 +183,14 @@ def test_the_rest_is_compared_where_a_session_fails_on_the_way(asked, monkeypatc
     request, plan, heads = asked
     computed = []
 
-    def compute(request, plan, atlas, work_dir):
+    def compute(request, plan, *_):
         computed.append([one.session for one in plan.acquisitions])
         (found,) = through_time.longitudinal_of(request, plan)
         finish(found, request.out_dir, request.bids_dir)
         return {}
 
     monkeypatch.setattr(through_time, "compute", compute)
-    monkeypatch.setattr(
-        through_time, "_is_complete", lambda request, one, atlas: len(one.sessions) == 3
-    )
+    monkeypatch.setattr(through_time, "_is_complete", lambda *given: len(given[1].sessions) == 3)
     crashes = {broken(plan, "2").name_safe: ["inversion failed"]}
     failed, crashes = through_time.compare_the_rest(request, plan, heads, Path("work"), crashes)
     assert computed == [["1", "3", "4"]]

@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 from qsmprep.bids.derivatives import bids_uri
-from qsmprep.bids.entities import split_entities
+from qsmprep.bids.entities import parse_name, split_entities
 from qsmprep.bids.longitudinal import LONGITUDINAL, SPACE, Longitudinal, find_longitudinal
 from qsmprep.bids.models import Issue, Plan
 from qsmprep.bids.status import StatusRow
@@ -34,25 +34,27 @@ def plan_longitudinal(plan: Plan, bids_dir: Path) -> tuple[Longitudinal, ...]:
     return tuple(
         replace(one, left_out=faulty.get(one.participant, ()))
         for one in find_longitudinal(plan.acquisitions, bids_dir)
+        if not _unlike_labels(one)
     )
 
 
-def not_compared(plan: Plan, compared: Iterable[Longitudinal]) -> list[StatusRow]:
+def not_compared(plan: Plan, bids_dir: Path) -> list[StatusRow]:
     """
-    Return a row for each participant of whom faults leave less than two sessions to compare.
+    Return a row for each participant whose sessions faults keep from being compared.
 
     Parameters
     ----------
-    plan
-        Of the whole run.
-    compared
-        Who is seen through time nevertheless.
+    plan, bids_dir
+        As in `plan_longitudinal`.
     """
-    there = {one.participant for one in compared}
+    found = find_longitudinal(plan.acquisitions, bids_dir)
+    reasons = {one.participant: _unlike_labels(one) for one in found}
+    for who, left_out in _left_out(plan).items():
+        reasons.setdefault(who, " | ".join([*left_out, ALONE]))
     return [
-        StatusRow.named(f"sub-{who}_{LONGITUDINAL}", "skipped", " | ".join([*reasons, ALONE]))
-        for who, reasons in _left_out(plan).items()
-        if who not in there
+        StatusRow.named(f"sub-{who}_{LONGITUDINAL}", "skipped", reason)
+        for who, reason in reasons.items()
+        if reason
     ]
 
 
@@ -138,6 +140,23 @@ def _left_out(plan: Plan) -> dict[str, tuple[str, ...]]:
             reason = f"{session} is left out: {issue}"
             found.setdefault(issue.participant, []).append(reason)
     return {who: tuple(reasons) for who, reasons in found.items()}
+
+
+def _unlike_labels(longitudinal: Longitudinal) -> str:
+    """Return what keeps the labels of sessions from being one segmentation, or nothing."""
+    names: dict[tuple[str | None, ...], str] = {}
+    for one in longitudinal.labelled:
+        if one.labels_given:
+            entities, _ = parse_name(one.labels_given.path)
+            name = tuple(entities.get(entity) for entity in ("seg", "atlas", "desc"))
+            names.setdefault(name, str(one.labels_given.path))
+    if len(names) < 2:
+        return ""
+    first, *others = names.values()
+    return (
+        f"{first}: is another segmentation by its name than {', '.join(others)}; "
+        "give a folder with the same one of all sessions"
+    )
 
 
 def _kind_of(issue: Issue) -> Kind:

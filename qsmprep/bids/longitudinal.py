@@ -110,6 +110,17 @@ class Longitudinal:
         return tuple(found[key] for key in sorted(found))
 
     @property
+    def labelled(self) -> tuple[Acquisition, ...]:
+        """Acquisitions with the labels that were given, each image and each session once."""
+        chosen: dict[str | None, Acquisition] = {}
+        given = [one for one in self.acquisitions if one.labels_given]
+        # Those of a T1w know the whole head, and serve all acquisitions of their session.
+        for one in sorted(given, key=lambda a: (a.labels_given.space != "T1w", a.key)):  # type: ignore[union-attr]
+            chosen.setdefault(one.session, one)
+        images = {one.labels_given: one for one in chosen.values()}
+        return tuple(sorted(images.values(), key=lambda one: one.key))
+
+    @property
     def image(self) -> Path:
         """The image that defines the common space, below the output folder."""
         return folder_of(self.stem) / "anat" / f"{self.stem}_space-{SPACE}_T1w.nii.gz"

@@ -17,7 +17,7 @@ NOT_METADATA = {*NAMING, "suffix", "extension", "seg", "stages", "facts", "needs
 SESSIONS_FACTS = ("Sessions", "LeftOut")
 """Facts that sidecars of what several sessions share tell."""
 
-LABELS_FACTS = ("Atlas", "DeepNuclei")
+LABELS_FACTS = ("Atlas", "DeepNuclei", "Segmentations")
 """Facts that sidecars of labels tell, too."""
 
 

@@ -1,0 +1,98 @@
+"""Labels that were given for each session, made to one segmentation of all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from nipype.interfaces.utility import Merge, Select
+from nipype.pipeline import engine as pe
+
+from qsmprep.bids.longitudinal import Longitudinal
+from qsmprep.bids.models import Acquisition
+from qsmprep.interfaces.labels import FuseSessions
+from qsmprep.workflows._graph import open_graph
+from qsmprep.workflows.sharing import name_of
+
+
+def init_given_segmentation_wf(
+    *, longitudinal: Longitudinal, name: str = "segmentation_wf"
+) -> pe.Workflow:
+    """
+    Label the mean T1w by the labels that were given for each session.
+
+    Parameters
+    ----------
+    longitudinal
+        Sessions with labels.
+    name
+        Name of the workflow.
+
+    Inputs
+    ------
+    template
+        Mean T1w.
+    t1w_to_participant
+        Rigid ITK transforms that carry each T1w to the mean, in the order of their names.
+    gre_to_t1w
+        Rigid ITK transforms that carry echoes to their T1w, for labels of echoes alone.
+
+    Outputs
+    -------
+    dseg
+        Labels in the space of the mean, with the indices that were given.
+    """
+    workflow, inputnode, outputnode = open_graph(
+        name, ["template", "t1w_to_participant", "gre_to_t1w"], ["dseg"]
+    )
+    given = [(one, one.labels_given) for one in longitudinal.labelled if one.labels_given]
+    keys = [anatomy.key for anatomy in longitudinal.anatomies]
+    own = [keys.index(one.t1w.key) for one, _ in given if one.t1w]
+    select = pe.Node(Select(index=own), name="select")
+    fuse = pe.Node(
+        FuseSessions(
+            labels=[str(labels.path) for _, labels in given],
+            on_echoes=[labels.space == "GRE" for _, labels in given],
+        ),
+        name="fuse",
+    )
+
+    workflow.connect([
+        (inputnode, select, [("t1w_to_participant", "inlist")]),
+        (inputnode, fuse, [("template", "template"), ("gre_to_t1w", "gre_to_t1w")]),
+        (select, fuse, [("out", "t1w_to_participant")]),
+        (fuse, outputnode, [("dseg", "dseg")]),
+    ])  # fmt: skip
+    return workflow
+
+
+def fuse_given_labels(workflow: pe.Workflow, longitudinal: Longitudinal) -> pe.Workflow:
+    """Add the labels of the mean T1w that a graph makes, and return who makes them."""
+    segment = init_given_segmentation_wf(longitudinal=longitudinal)
+    workflow.connect([
+        (workflow.get_node("participant_template_wf"), segment, [
+            (f"outputnode.{port}", f"inputnode.{port}")
+            for port in ("template", "t1w_to_participant")
+        ]),
+    ])  # fmt: skip
+    if count := len(_on_echoes(longitudinal)):
+        gather = pe.Node(Merge(count), name="all_gre_to_t1w")
+        workflow.connect(gather, "out", segment, "inputnode.gre_to_t1w")
+    return segment
+
+
+def connect_given_labels(
+    workflow: pe.Workflow,
+    longitudinal: Longitudinal,
+    graph: pe.Workflow,
+    acquisitions: Mapping[str, pe.Workflow],
+) -> None:
+    """Tell the graph of a participant through time where echoes with labels lie in their T1w."""
+    for number, one in enumerate(_on_echoes(longitudinal), 1):
+        source = acquisitions[one.key]
+        output = f"{name_of(source, 'coregistration_wf')}.outputnode.gre_to_t1w"
+        workflow.connect(source, output, graph, f"all_gre_to_t1w.in{number}")
+
+
+def _on_echoes(longitudinal: Longitudinal) -> list[Acquisition]:
+    labelled = longitudinal.labelled
+    return [one for one in labelled if one.labels_given and one.labels_given.space == "GRE"]
