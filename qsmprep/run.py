@@ -104,9 +104,8 @@ def dry_run(request: Request) -> Exit:
     if not plan.acquisitions:
         return Exit.REFUSED
     check_memory(request, plan, atlas)
-    lacking = skipped_rows(plan) or rows_of_uncompared(request, plan)
-    lacking = lacking or _without_t1w(request, plan)
-    return Exit.INCOMPLETE if lacking else Exit.DONE
+    lacking = skipped_rows(plan) + rows_of_uncompared(request, plan)
+    return Exit.INCOMPLETE if lacking or _without_t1w(request, plan) else Exit.DONE
 
 
 def run_participants(request: Request) -> int:

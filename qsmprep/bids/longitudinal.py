@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-import csv
 from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
-import math
 from pathlib import Path
 import re
 
-from qsmprep.bids.dates import read_date, years_between
 from qsmprep.bids.entities import folder_of, join_entities
 from qsmprep.bids.models import Acquisition, Anatomy
 from qsmprep.bids.outputs import expected_outputs
+from qsmprep.bids.session_times import read_years
 from qsmprep.bids.status import Status, StatusRow
 
 SPACE = "participant"
@@ -211,37 +208,3 @@ def _in_order(acquisitions: list[Acquisition], bids_dir: Path) -> Series:
     start = pairs[0][0]
     since = [None if start is None or year is None else year - start for year, _, _ in pairs]
     return Series(tuple(one for *_, one in pairs), tuple(since))
-
-
-def read_years(bids_dir: Path, participant: str, sessions: list[str]) -> list[float | None]:
-    """
-    Return when sessions took place, in years from an arbitrary start; None where not told.
-
-    ``sub-X_sessions.tsv`` tells it by `years_from_baseline`, by `acq_time` or, coarsely, by `age`;
-    the first column that knows all of the sessions counts.
-    """
-    name = f"sub-{participant}"
-    path = bids_dir / name / f"{name}_sessions.tsv"
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = {row.get("session_id"): row for row in csv.DictReader(file, delimiter="\t")}
-    except (OSError, ValueError, csv.Error):
-        rows = {}
-    told = [rows.get(f"ses-{session}", {}) for session in sessions]
-    for column, read in (("years_from_baseline", _number), ("acq_time", _date), ("age", _number)):
-        try:
-            return [read(row[column]) for row in told]
-        except (KeyError, TypeError, ValueError):
-            continue
-    return [None] * len(sessions)
-
-
-def _number(text: str) -> float:
-    if not math.isfinite(value := float(text)):
-        raise ValueError
-    return value
-
-
-def _date(text: str) -> float:
-    """Return a date in years since an arbitrary start."""
-    return years_between(datetime(1970, 1, 1), read_date(text))
