@@ -7,7 +7,7 @@ import logging
 from pathlib import Path
 
 from qsmprep.bids.atlas import Atlas
-from qsmprep.bids.left_out import not_compared, rests_on, without
+from qsmprep.bids.left_out import not_compared, rests_on, unlike_acquisitions, without
 from qsmprep.bids.longitudinal import Longitudinal, expected_of_longitudinal, judge_longitudinal
 from qsmprep.bids.models import Plan
 from qsmprep.bids.status import StatusRow
@@ -28,11 +28,13 @@ def describe_through_time(request: Request, plan: Plan) -> list[str]:
         for series in one.series:
             names = ", ".join(f"ses-{session}" for session in series.sessions)
             lines.append(f"{one.key}: {names} of {series.stem}")
+            lines += [f"{one.key}: {note}" for note in series.notes]
         lines += [f"{one.key}: {reason}" for reason in one.left_out]
-    return lines + [
-        f"{row.participant_id}_{row.suffix}: {row.status}: {row.reason}"
-        for row in rows_of_uncompared(request, plan)
-    ] or ["--longitudinal: nothing was acquired, with a T1w, in two sessions of a participant"]
+    for row in rows_of_uncompared(request, plan):
+        lines.append(f"{row.participant_id}_{row.suffix}: {row.status}: {row.reason}")
+    return lines + unlike_acquisitions(plan) or [
+        "--longitudinal: nothing was acquired, with a T1w, in two sessions of a participant"
+    ]
 
 
 def rows_of_uncompared(request: Request, plan: Plan) -> list[StatusRow]:

@@ -82,7 +82,7 @@ def test_outputs_tell_which_sessions_they_rest_on(four, atlas):
     found = plan_longitudinal(plan, four)
     study = Study(four, four, Protocol.read("fast"), read_atlas(atlas), longitudinal=found)
     graph = build(study, plan.acquisitions, four / "work").get_node(found[0].name_safe)
-    for name in ("save", "save_change_sub01"):
+    for name in ("save", "save_change_sub_01"):
         sink = graph.get_node(name)
         told = output_metadata(
             sink.interface.inputs.kind, "t1w" if name == "save" else "change",

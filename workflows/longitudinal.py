@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+import re
 
 from nipype.interfaces.utility import Merge, Select
 from nipype.pipeline import engine as pe
@@ -144,7 +145,7 @@ def _connect_series(
 
 def _mark(series: Series) -> str:
     """Return what to tell the nodes of a series by."""
-    return series.stem.replace("-", "").replace("_", "")
+    return re.sub(r"\W", "_", series.stem)
 
 
 def _connect_session(

@@ -132,7 +132,8 @@ def series_sink(study: Study, longitudinal: Longitudinal, series: Series, name: 
         "series",
         series.stem,
         sources=sources,
-        known=_known_sessions(study, longitudinal, series.sessions),
+        known=_known_sessions(study, longitudinal, series.sessions)
+        | {"Notes": list(series.notes)},
         participant_image=longitudinal.image_uri,
     )
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from qsmprep.bids.derivatives import bids_uri
 from qsmprep.bids.entities import parse_name, split_entities
 from qsmprep.bids.longitudinal import LONGITUDINAL, SPACE, Longitudinal, find_longitudinal
-from qsmprep.bids.models import Issue, Plan
+from qsmprep.bids.models import Acquisition, Issue, Plan
 from qsmprep.bids.status import StatusRow
 
 ALONE = "one session alone has nothing to be compared with"
@@ -56,6 +56,24 @@ def not_compared(plan: Plan, bids_dir: Path) -> list[StatusRow]:
         for who, reason in reasons.items()
         if reason
     ]
+
+
+def unlike_acquisitions(plan: Plan) -> list[str]:
+    """Return in sentences who came twice, but has nothing that was acquired twice."""
+    people: dict[str, list[Acquisition]] = {}
+    for one in plan.acquisitions:
+        if one.session and one.t1w:
+            people.setdefault(one.participant, []).append(one)
+    lines = []
+    for who, own in people.items():
+        kinds = {(one.session, one.entities, one.suffix) for one in own}
+        repeated = len({kind[1:] for kind in kinds}) < len(kinds)
+        if len({one.session for one in own}) > 1 and not repeated:
+            names = ", ".join(one.key for one in own)
+            lines.append(
+                f"sub-{who}_{LONGITUDINAL}: not compared: {names} differ in more than the session"
+            )
+    return lines
 
 
 def without(plan: Plan, faults: Mapping[str, str]) -> Plan:

@@ -8,7 +8,8 @@ from functools import partial
 from pathlib import Path
 import re
 
-from qsmprep.bids.entities import folder_of, join_entities
+from qsmprep.bids.alike import differences
+from qsmprep.bids.entities import folder_of, join_entities, split_entities
 from qsmprep.bids.models import Acquisition, Anatomy
 from qsmprep.bids.outputs import expected_outputs
 from qsmprep.bids.session_times import read_years
@@ -45,8 +46,15 @@ class Series:
     @property
     def stem(self) -> str:
         """Name of outputs without session and suffix."""
-        first = self.acquisitions[0]
-        return join_entities({"sub": first.participant} | dict(first.entities))
+        # Sessions with a MEGRE and a T2starw have to tell them apart, and then all do.
+        one = next((a for a in self.acquisitions if a.shares_stem), self.acquisitions[0])
+        entities = split_entities(one.stem)
+        return join_entities({k: v for k, v in entities.items() if k != "ses"})
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """In what the sessions differ besides what is looked for."""
+        return differences(self.acquisitions)
 
     @property
     def lesions(self) -> Series | None:
@@ -98,7 +106,8 @@ class Longitudinal:
     @property
     def sessions(self) -> tuple[str, ...]:
         """Labels of the sessions of all series, in the order of their names."""
-        return tuple(sorted({str(one.session) for one in self.acquisitions}))
+        found = {str(one.session) for one in self.acquisitions}
+        return tuple(sorted(found, key=_natural))
 
     @property
     def anatomies(self) -> tuple[Anatomy, ...]:
@@ -203,8 +212,14 @@ def _in_order(acquisitions: list[Acquisition], bids_dir: Path) -> Series:
     known = all(year is not None for year in years)
     pairs = sorted(
         zip(years, sessions, acquisitions, strict=True),
-        key=lambda pair: (pair[0] if known else 0.0, pair[1]),
+        key=lambda pair: (pair[0] if known else 0.0, _natural(pair[1])),
     )
     start = pairs[0][0]
     since = [None if start is None or year is None else year - start for year, _, _ in pairs]
     return Series(tuple(one for *_, one in pairs), tuple(since))
+
+
+def _natural(label: str) -> tuple[tuple[int, str], ...]:
+    """Return what sorts labels with their numbers as numbers, 2 before 10."""
+    parts = re.findall(r"\d+|\D+", label)
+    return tuple((int(part), "") if part.isdecimal() else (-1, part) for part in parts)

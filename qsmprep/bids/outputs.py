@@ -106,6 +106,7 @@ def output_metadata(
         **(facts if spec.get("facts") else {}),
         **{name: facts[name] for name in LABELS_FACTS if spec.get("seg") and name in facts},
         **{name: facts[name] for name in SESSIONS_FACTS if name in facts},
+        **({"Notes": facts["Notes"]} if kind == "series" and facts.get("Notes") else {}),
         "GeneratedBy": {
             "Name": "qsmprep",
             "Version": qsmprep.__version__,
