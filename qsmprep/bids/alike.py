@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from qsmprep.bids.headers import read_header
 from qsmprep.bids.models import Acquisition
 
 
@@ -55,6 +54,8 @@ def _field_strength(acquisition: Acquisition) -> str:
 
 
 def _voxel_size(acquisition: Acquisition) -> str:
+    from qsmprep.bids.headers import read_header  # help needs no nibabel
+
     header, _ = read_header(acquisition.files[0], n_volumes=None)
     if header is None:
         return "unreadable"
