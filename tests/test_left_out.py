@@ -133,6 +133,9 @@ def test_what_rests_on_other_sessions_is_removed_whole(four, tmp_path):
     finish(all_four, out, four)
     ordinary = out / "sub-01/ses-3/anat/sub-01_ses-3_Chimap.nii.gz"
     ordinary.write_text("of this session alone")
+    figure = out / "sub-01/figures/sub-01_space-baseline_desc-lesions_figure.png"
+    figure.parent.mkdir()
+    figure.write_text("of all sessions")
     assert forget_others(all_four, out, four) == 0, "they are of these very sessions"
     (three,) = plan_longitudinal(spoil(four, "3"), four)
     assert not rests_on(three, out, four)

@@ -338,7 +338,10 @@ def test_what_went_wrong_through_time_is_on_both_pages(seen):
 
 
 def test_who_has_no_change_has_no_page(tmp_path):
+    former = tmp_path / "sub-01_longitudinal.html"
+    former.write_text("of what was removed")
     assert write_longitudinal_page(tmp_path, "01", status=[]) is None
+    assert not former.exists()
 
 
 # the group level

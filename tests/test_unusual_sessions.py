@@ -17,6 +17,7 @@ from qsmprep.errors import InputError
 from qsmprep.interfaces.change import change_table
 from qsmprep.interfaces.longitudinal import CommonMask
 from qsmprep.protocol import Protocol
+from qsmprep.reports import pages
 from qsmprep.reports.longitudinal import trajectories
 from qsmprep.workflows.base import build
 from qsmprep.workflows.study import Study
@@ -142,3 +143,7 @@ def test_sessions_of_one_day_are_drawn_beside_each_other():
     drawn = trajectories(tables, {"ses-1": 0.0, "ses-2": 0.0}, "whole-brain")
     assert set(drawn.data["x"]) == {1, 2}
     assert "session: 1 ses-1, 2 ses-2" in json.dumps(drawn.labels, default=str)
+
+
+def test_a_change_of_nothing_has_no_sign():
+    assert [pages.number(value) for value in (-0.04, 0.0, -0.06)] == ["0.0", "0.0", "−0.1"]

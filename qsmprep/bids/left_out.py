@@ -194,10 +194,10 @@ def _closed_session(issue: Issue, plan: Plan) -> str | None:
 
 
 def _outputs(longitudinal: Longitudinal, out_dir: Path) -> list[Path]:
-    """Return everything that was made of several sessions, sidecars included."""
+    """Return everything that was made of several sessions, sidecars and figures included."""
     folder = out_dir / longitudinal.stem
     names = (f"_space-{SPACE}_", f"_to-{SPACE}_", f"_from-{SPACE}_", "_space-baseline_")
-    paths = {path for path in folder.glob("**/anat/sub-*") if any(n in path.name for n in names)}
+    paths = {path for path in folder.glob("**/sub-*") if any(n in path.name for n in names)}
     # The table of lesions through time has no space in its name, but no session either.
     return sorted(paths | {*(folder / "anat").glob("*_lesions.*")} if paths else paths)
 

@@ -79,7 +79,8 @@ def write_longitudinal_page(
         for path in sorted(folder.glob(f"*_space-{SPACE}_seg-*_change.tsv"))
         if (found := _TABLE.fullmatch(path.name)) and len(change := _read(path))
     ]
-    if not series:
+    if not series:  # nor is one kept whose figures are not there any more
+        (Path(output_dir) / page_name(participant)).unlink(missing_ok=True)
         return None
     row = row_of(status, participant)
     page = render(
