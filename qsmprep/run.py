@@ -223,13 +223,14 @@ def _unfinished(request: Request, plan: Plan, atlas: Atlas | None) -> Plan:
     """Return the plan of what has not been done, as there is nothing left to find that out by."""
     known = {row.identity for row in read_status(request.out_dir) if row.status == "done"}
     rows = _judge(request, plan, atlas, {}, "")
-    # What is seen through time needs all of its sessions again.
-    wanted = unfinished_through_time(request, plan, atlas)
-    return plan.only(
-        acquisition
+    left = {
+        acquisition.key
         for acquisition, row in zip(plan.acquisitions, rows, strict=True)
-        if row.status != "done" or row.identity not in known or acquisition.participant in wanted
-    )
+        if row.status != "done" or row.identity not in known
+    }
+    # What is seen through time needs all of its sessions again.
+    wanted = unfinished_through_time(request, plan, atlas, left)
+    return plan.only(a for a in plan.acquisitions if a.key in left or a.participant in wanted)
 
 
 def _discard(request: Request, plan: Plan, rows: list[StatusRow], work_dir: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 import logging
 from pathlib import Path
 
@@ -60,10 +60,27 @@ def judge_through_time(
     return rows
 
 
-def unfinished_through_time(request: Request, plan: Plan, atlas: Atlas | None) -> set[str]:
-    """Return the labels of participants whose sessions have yet to be brought together."""
-    found = longitudinal_of(request, plan) if atlas else ()
-    return {one.participant for one in found if atlas and not _is_complete(request, one, atlas)}
+def unfinished_through_time(
+    request: Request, plan: Plan, atlas: Atlas | None, left: Set[str]
+) -> set[str]:
+    """
+    Return the labels of participants whose sessions have to be brought together, maybe again.
+
+    Parameters
+    ----------
+    request, plan, atlas
+        What is asked for.
+    left
+        Keys of acquisitions that are not done: some sessions of a participant are never computed
+        without the others, or they would be compared without them.
+    """
+    if atlas is None:
+        return set()
+    return {
+        one.participant
+        for one in longitudinal_of(request, plan)
+        if not _is_complete(request, one, atlas) or any(a.key in left for a in one.acquisitions)
+    }
 
 
 def compare_the_rest(

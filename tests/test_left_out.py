@@ -18,11 +18,14 @@ from qsmprep.bids.left_out import (
     without,
 )
 from qsmprep.bids.longitudinal import expected_of_longitudinal, judge_longitudinal
+from qsmprep.bids.outcome import expected_of
 from qsmprep.bids.outputs import output_metadata
+from qsmprep.bids.status import StatusRow, update_status
 from qsmprep.interfaces.derivatives import write_json
 from qsmprep.protocol import Protocol
 from qsmprep.request import Request
 from qsmprep.resources import Resources
+from qsmprep.run import _unfinished
 from qsmprep.workflows.base import build
 from qsmprep.workflows.study import Study
 
@@ -204,6 +207,27 @@ def test_the_rest_is_compared_where_a_session_fails_on_the_way(asked, monkeypatc
     assert row.reason == (
         "sub-01_ses-2_MEGRE is left out: inversion failed; the others are compared without it"
     )
+
+
+@pytest.mark.parametrize("compared", [True, False])
+def test_sessions_are_never_computed_again_without_the_others(asked, compared):
+    request, plan, heads = asked
+    request = replace(
+        request, template=replace(request.template, name="y"), longitudinal=compared,
+        discard_work=True,
+    )  # fmt: skip
+    (found,) = plan_longitudinal(plan, request.bids_dir)
+    finish(found, request.out_dir, request.bids_dir)
+    done = [one for one in plan.acquisitions if one.session in ("3", "4")]
+    for one in done:
+        for path in expected_of(one, "x", "y"):
+            (request.out_dir / path).parent.mkdir(parents=True, exist_ok=True)
+            (request.out_dir / path).touch()
+    update_status(request.out_dir, [StatusRow.of(one, "done") for one in done])
+    todo = _unfinished(request, plan, heads)
+    assert [one.session for one in todo.acquisitions] == ["1", "2", "3", "4"][
+        : 4 if compared else 2
+    ]
 
 
 @pytest.mark.parametrize("sessions", [("1", "2", "3"), ()])
