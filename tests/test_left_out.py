@@ -18,6 +18,7 @@ from qsmprep.bids.left_out import (
     without,
 )
 from qsmprep.bids.longitudinal import expected_of_longitudinal, judge_longitudinal
+from qsmprep.bids.models import Issue
 from qsmprep.bids.outcome import expected_of
 from qsmprep.bids.outputs import output_metadata
 from qsmprep.bids.status import StatusRow, update_status
@@ -96,12 +97,12 @@ def test_outputs_tell_which_sessions_they_rest_on(four, atlas):
         assert told["LeftOut"] == list(found[0].left_out)
 
 
-def test_one_session_that_is_left_is_told_to_be_alone(four):
+def test_where_one_session_is_left_nothing_is_compared_and_that_is_said(four):
     plan = spoil(four, "1", "3", "4")
     (row,) = not_compared(plan, four)
     assert (row.participant_id, row.suffix, row.status) == ("sub-01", "longitudinal", "skipped")
     assert row.reason.count("is left out") == 3
-    assert row.reason.endswith("one session alone has nothing to be compared with")
+    assert row.reason.endswith("fewer than two sessions are left to be compared")
 
 
 def test_faults_that_concern_no_comparison_are_not_told_of_it(four):
@@ -124,6 +125,17 @@ def test_a_dry_run_names_both_kinds(four, atlas, capsys):
     spoil(four, "1", "2")
     assert cli.main([*call, "--atlas", str(atlas)]) == 1
     assert "sub-01_longitudinal: skipped: " in capsys.readouterr().out
+
+
+def test_a_session_that_may_not_be_read_is_left_out_by_its_folder(four):
+    plan = read_plan(four)
+    closed = four / "sub-01/ses-5"
+    issue = Issue("01", None, None, "error", closed, "may not be read", "allow it by chmod")
+    (found,) = plan_longitudinal(replace(plan, issues=(*plan.issues, issue)), four)
+    assert found.left_out == (f"ses-5 is left out: {closed}: may not be read; allow it by chmod",)
+    other = replace(issue, path=four / "sub-01/ses-2/anat/odd_MEGRE.nii.gz")
+    (found,) = plan_longitudinal(replace(plan, issues=(other,)), four)
+    assert found.left_out == (), "the session has what is compared all the same"
 
 
 # what rests on other sessions

@@ -13,7 +13,7 @@ from qsmprep.bids.longitudinal import LONGITUDINAL, SPACE, Longitudinal, find_lo
 from qsmprep.bids.models import Acquisition, Issue, Plan
 from qsmprep.bids.status import StatusRow
 
-ALONE = "one session alone has nothing to be compared with"
+ALONE = "fewer than two sessions are left to be compared"
 
 Kind = tuple[str, tuple[tuple[str, str], ...], str]
 """Participant, entities without session, and suffix: what sessions have to share."""
@@ -186,7 +186,7 @@ def _kind_of(issue: Issue) -> Kind:
 def _closed_session(issue: Issue, plan: Plan) -> str | None:
     """Return the session of which a fault of no single acquisition leaves nothing."""
     parts = issue.path.parts if issue.path else ()
-    session = next((part for part in parts if part.startswith("ses-")), None)
+    session = next((part for part in reversed(parts) if part.startswith("ses-")), None)
     own = {
         f"ses-{one.session}" for one in plan.acquisitions if one.participant == issue.participant
     }
