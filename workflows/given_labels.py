@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from nipype.interfaces.utility import Merge, Select
 from nipype.pipeline import engine as pe
 
 from qsmprep.bids.longitudinal import Longitudinal
-from qsmprep.bids.models import Acquisition
+from qsmprep.bids.models import Acquisition, ExistingLabels
 from qsmprep.interfaces.labels import FuseSessions
 from qsmprep.workflows._graph import open_graph
 from qsmprep.workflows.sharing import name_of
 
 
 def init_given_segmentation_wf(
-    *, longitudinal: Longitudinal, name: str = "segmentation_wf"
+    *, labels: Sequence[ExistingLabels], places: Sequence[int], name: str = "segmentation_wf"
 ) -> pe.Workflow:
     """
     Label the mean T1w by the labels that were given for each session.
 
     Parameters
     ----------
-    longitudinal
-        Sessions with labels.
+    labels
+        Those of each session.
+    places
+        Which of all T1w each of them is of, or its echoes are aligned to, from 0.
     name
         Name of the workflow.
 
@@ -44,14 +46,11 @@ def init_given_segmentation_wf(
     workflow, inputnode, outputnode = open_graph(
         name, ["template", "t1w_to_participant", "gre_to_t1w"], ["dseg"]
     )
-    given = [(one, one.labels_given) for one in longitudinal.labelled if one.labels_given]
-    keys = [anatomy.key for anatomy in longitudinal.anatomies]
-    own = [keys.index(one.t1w.key) for one, _ in given if one.t1w]
-    select = pe.Node(Select(index=own), name="select")
+    select = pe.Node(Select(index=list(places)), name="select")
     fuse = pe.Node(
         FuseSessions(
-            labels=[str(labels.path) for _, labels in given],
-            on_echoes=[labels.space == "GRE" for _, labels in given],
+            labels=[str(given.path) for given in labels],
+            on_echoes=[given.space == "GRE" for given in labels],
         ),
         name="fuse",
     )
@@ -67,7 +66,12 @@ def init_given_segmentation_wf(
 
 def fuse_given_labels(workflow: pe.Workflow, longitudinal: Longitudinal) -> pe.Workflow:
     """Add the labels of the mean T1w that a graph makes, and return who makes them."""
-    segment = init_given_segmentation_wf(longitudinal=longitudinal)
+    keys = [anatomy.key for anatomy in longitudinal.anatomies]
+    given = [(one.labels_given, one.t1w) for one in longitudinal.labelled]
+    segment = init_given_segmentation_wf(
+        labels=[labels for labels, _ in given if labels],
+        places=[keys.index(t1w.key) for _, t1w in given if t1w],
+    )
     workflow.connect([
         (workflow.get_node("participant_template_wf"), segment, [
             (f"outputnode.{port}", f"inputnode.{port}")
