@@ -8,7 +8,8 @@ from pathlib import Path
 import shutil
 
 from qsmprep.bids.atlas import Atlas
-from qsmprep.bids.longitudinal import Longitudinal, find_longitudinal
+from qsmprep.bids.left_out import forget_others, plan_longitudinal
+from qsmprep.bids.longitudinal import Longitudinal
 from qsmprep.bids.models import Plan
 from qsmprep.provenance import code_digest
 from qsmprep.request import Request
@@ -51,7 +52,8 @@ def compute(
     from qsmprep.workflows.execution import configure, draw_graph, execute
     from qsmprep.workflows.locks import holding
 
-    names = parts_of(plan) | {p.name_safe: p.key for p in longitudinal_of(request, plan)}
+    longitudinal = longitudinal_of(request, plan)
+    names = parts_of(plan) | {one.name_safe: one.key for one in longitudinal}
     logs = request.out_dir / "logs"
     configure(logs, request.stop_on_first_crash)
     if atlas:
@@ -64,13 +66,19 @@ def compute(
         placed=_place(request, plan, atlas, work_dir),
         device=request.resources.device,
         template=request.template,
-        longitudinal=longitudinal_of(request, plan),
+        longitudinal=longitudinal,
     )
     workflow = build(study, plan.acquisitions, work_dir)
     if request.write_graph:
         draw_graph(workflow, logs / "graph.svg")
     with holding(work_dir, names.values()):
         _forget_broken(request, work_dir, names)
+        for one in longitudinal:
+            if forget_others(one, request.out_dir, request.bids_dir):
+                log.warning(
+                    "%s: what was made of other sessions than %s is made anew",
+                    one.key, ", ".join(f"ses-{session}" for session in one.sessions),
+                )  # fmt: skip
         return execute(
             workflow,
             resources=request.resources,
@@ -114,7 +122,7 @@ def _place(
 
 def longitudinal_of(request: Request, plan: Plan) -> tuple[Longitudinal, ...]:
     """Return the participants whose sessions are to be brought together."""
-    return find_longitudinal(plan.acquisitions, request.bids_dir) if request.longitudinal else ()
+    return plan_longitudinal(plan, request.bids_dir) if request.longitudinal else ()
 
 
 def parts_of(plan: Plan) -> dict[str, str]:

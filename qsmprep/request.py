@@ -131,10 +131,10 @@ def _check_segmentation(request: Request) -> None:
 def _check_longitudinal(request: Request) -> None:
     """Refuse to bring sessions together without an atlas that labels their mean."""
     atlas = request.protocol.segmentation.atlas
-    if request.longitudinal and atlas in ("none", "precomputed"):
+    if request.longitudinal and atlas == "none":
         raise RequestError(
-            f"--longitudinal: needs an atlas to label the mean of all sessions, and --atlas is "
-            f"{atlas}; name one"
+            "--longitudinal: needs an atlas to label the mean of all sessions, and --atlas is "
+            "none; name one, or give labels of all sessions by -d segmentation=FOLDER"
         )
 
 

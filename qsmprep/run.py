@@ -16,8 +16,8 @@ import time
 
 from qsmprep.bids.atlas import Atlas
 from qsmprep.bids.dataset import read_plan
+from qsmprep.bids.left_out import without
 from qsmprep.bids.lesions import with_lesions
-from qsmprep.bids.longitudinal import judge_longitudinal
 from qsmprep.bids.models import Plan
 from qsmprep.bids.needs import with_masks, with_t1w
 from qsmprep.bids.outcome import judge
@@ -38,6 +38,13 @@ from qsmprep.scratch import (
     set_environment,
 )
 from qsmprep.terminal import LogFile, TerminalHandler
+from qsmprep.through_time import (
+    compare_the_rest,
+    describe_through_time,
+    judge_through_time,
+    rows_of_uncompared,
+    unfinished_through_time,
+)
 
 log = logging.getLogger("qsmprep")
 
@@ -92,13 +99,13 @@ def dry_run(request: Request) -> Exit:
     if atlas:
         print(_describe_atlas(atlas))
     print(describe(plan))
-    for line in _through_time(request, plan):
+    for line in describe_through_time(request, plan):
         print(line)
     if not plan.acquisitions:
         return Exit.REFUSED
     check_memory(request, plan, atlas)
-    lacking = skipped_rows(plan) or _without_t1w(request, plan)
-    return Exit.INCOMPLETE if lacking else Exit.DONE
+    lacking = skipped_rows(plan) + rows_of_uncompared(request, plan)
+    return Exit.INCOMPLETE if lacking or _without_t1w(request, plan) else Exit.DONE
 
 
 def run_participants(request: Request) -> int:
@@ -131,7 +138,7 @@ def run_participants(request: Request) -> int:
         for line in _issue_lines(plan):
             log.warning("%s", line)
         log.info("%s", summarise(plan))
-        for line in _through_time(request, plan):
+        for line in describe_through_time(request, plan):
             log.info("%s", line)
         return _run(request, plan, atlas, work_dir)
 
@@ -140,7 +147,7 @@ def _run(request: Request, plan: Plan, atlas: Atlas | None, work_dir: Path) -> i
     """Execute and report; what is finished is reported also where the execution breaks off."""
     ending, reason, trouble = 0, "", None
     processed = {f"sub-{acquisition.participant}" for acquisition in plan.acquisitions}
-    skipped = skipped_rows(plan)
+    skipped = skipped_rows(plan) + (rows_of_uncompared(request, plan) if atlas else [])
     rows = [row for row in skipped if row.participant_id not in processed]
     try:
         update_status(request.out_dir, rows)
@@ -150,11 +157,16 @@ def _run(request: Request, plan: Plan, atlas: Atlas | None, work_dir: Path) -> i
             if len(batches) > 1:
                 log.info("part %d of %d, %s", number, len(batches), summarise(batch))
             crashes: dict[str, list[str]] = {}
+            failed: dict[str, str] = {}
             todo = _unfinished(request, batch, atlas) if request.discard_work else batch
             if todo.acquisitions and not reason:
                 try:
                     with _terminable():
                         crashes = compute(request, todo, atlas, work_dir)
+                        if not request.stop_on_first_crash:
+                            failed, crashes = compare_the_rest(
+                                request, todo, atlas, work_dir, crashes
+                            )
                 except KeyboardInterrupt as error:
                     ending = signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT
                     reason = "interrupted; the same command goes on from here"
@@ -167,7 +179,8 @@ def _run(request: Request, plan: Plan, atlas: Atlas | None, work_dir: Path) -> i
             if request.discard_work:
                 _discard(request, batch, judged, work_dir)
             if atlas:
-                judged += _judge_longitudinal(request, batch, atlas, crashes, reason)
+                seen = without(batch, failed)
+                judged += judge_through_time(request, seen, atlas, crashes, reason)
             participants = {row.participant_id for row in judged}
             told = judged + [row for row in skipped if row.participant_id in participants]
             rows += told
@@ -206,29 +219,18 @@ def _judge(
     ]
 
 
-def _judge_longitudinal(
-    request: Request, plan: Plan, atlas: Atlas, crashes: Mapping[str, list[str]], ending: str
-) -> list[StatusRow]:
-    """Return what became of each participant through time."""
-    names = {"atlas": atlas.name, "template": request.template.name}
-    return [
-        judge_longitudinal(one, request.out_dir, **names, crashes=crashes, ending=ending)
-        for one in longitudinal_of(request, plan)
-    ]
-
-
 def _unfinished(request: Request, plan: Plan, atlas: Atlas | None) -> Plan:
     """Return the plan of what has not been done, as there is nothing left to find that out by."""
     known = {row.identity for row in read_status(request.out_dir) if row.status == "done"}
     rows = _judge(request, plan, atlas, {}, "")
-    through = _judge_longitudinal(request, plan, atlas, {}, "") if atlas else []
-    # What is seen through time needs all of its sessions again.
-    wanted = {row.participant_id for row in through if row.status != "done"}
-    return plan.only(
-        acquisition
+    left = {
+        acquisition.key
         for acquisition, row in zip(plan.acquisitions, rows, strict=True)
-        if row.status != "done" or row.identity not in known or row.participant_id in wanted
-    )
+        if row.status != "done" or row.identity not in known
+    }
+    # What is seen through time needs all of its sessions again.
+    wanted = unfinished_through_time(request, plan, atlas, left)
+    return plan.only(a for a in plan.acquisitions if a.key in left or a.participant in wanted)
 
 
 def _discard(request: Request, plan: Plan, rows: list[StatusRow], work_dir: Path) -> None:
@@ -265,17 +267,6 @@ def rebuild_reports(request: Request) -> Exit:
 def _describe_atlas(atlas: Atlas) -> str:
     name = f"atlas {atlas.name}@{atlas.digest}" if atlas.members else f"labels {atlas.name}"
     return f"{name}, {len(atlas.regions)} regions, from {atlas.source}"
-
-
-def _through_time(request: Request, plan: Plan) -> list[str]:
-    """Return what is said of sessions to be brought together, if that is asked for."""
-    if not request.longitudinal:
-        return []
-    return [
-        f"{one.key}: {', '.join(f'ses-{session}' for session in series.sessions)} of {series.stem}"
-        for one in longitudinal_of(request, plan)
-        for series in one.series
-    ] or ["--longitudinal: nothing was acquired, with a T1w, in two sessions of a participant"]
 
 
 def _nothing_to_do(request: Request, plan: Plan) -> str:

@@ -9,7 +9,7 @@ import re
 import pytest
 
 from qsmprep.bids.atlas import Atlas, AtlasMember
-from qsmprep.bids.models import GivenLesions, LesionImage
+from qsmprep.bids.models import ExistingLabels, GivenLesions, LesionImage
 from qsmprep.methods.regions import Region
 from qsmprep.protocol import Protocol
 import qsmprep.workflows
@@ -49,6 +49,10 @@ EXAMPLES = {
         "field": PROTOCOL.field,
     },
     "init_flair_wf": {"seed": 1},
+    "init_given_segmentation_wf": {
+        "labels": [ExistingLabels(Path(__file__), "GRE")],
+        "places": [0],
+    },
     "init_lesions_wf": {
         "given": LESIONS,
         "rules": PROTOCOL.regions,

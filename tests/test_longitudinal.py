@@ -9,8 +9,9 @@ from scipy.ndimage import affine_transform, gaussian_filter
 from scipy.spatial.transform import Rotation
 
 from qsmprep.bids import longitudinal as names
-from qsmprep.bids.longitudinal import find_longitudinal, read_years
+from qsmprep.bids.longitudinal import find_longitudinal
 from qsmprep.bids.models import Acquisition, Anatomy
+from qsmprep.bids.session_times import read_years
 from qsmprep.group.session_times import read_times, years_since_first
 from qsmprep.interfaces.change import CHANGE_COLUMNS, change_table
 from qsmprep.interfaces.longitudinal import CommonMask, ParticipantTemplate, to_matrix
@@ -188,10 +189,21 @@ def test_the_dataset_tells_the_order_of_time(tmp_path):
         ("session_id\nses-a\nses-b\n", [None, None]),
         ("session_id\tage\nses-a\t70\n", [None, None]),
         ("", [None, None]),
+        ("session_id\tage_at_session\na\t70\nb\t72.5\n", [70.0, 72.5]),
+        ("session_id\tage\nses-a\t88\nses-b\t89+\n", [None, None]),
+        ("session_id\tage\nses-a\t70\nses-b\t72\nses-b\t74\n", [None, None]),
+        ("session_id\tacq_time\tage\nses-a\t01.02.2020\t70\nses-b\t2021\t72\n", [70.0, 72.0]),
     ],
 )
 def test_the_first_column_that_knows_all_sessions_counts(tmp_path, text, years):
     assert read_years(sessions_table(tmp_path, text), "1", ["a", "b"]) == years
+
+
+@pytest.mark.parametrize("described", ["sub-1/sub-1_sessions.json", "sessions.json"])
+def test_an_age_in_months_is_no_time_in_years(tmp_path, described):
+    folder = sessions_table(tmp_path, "session_id\tage\nses-a\t840\nses-b\t864\n")
+    (folder / described).write_text('{"age": {"Units": "months"}}')
+    assert read_years(folder, "1", ["a", "b"]) == [None, None]
 
 
 def test_the_group_level_tells_the_same_years(tmp_path):

@@ -72,6 +72,8 @@ def sessions(atlas, template_folder, qsmprep, tmp_path_factory):
     (bids / "sub-01/sub-01_sessions.tsv").write_text(
         "session_id\tacq_time\nses-1\t2020-01-01T10:00:00\nses-2\t2022-01-01T10:00:00\n"
     )
+    # A third one without phase, which must not keep the others from being compared.
+    write_gre(bids, "sub-01_ses-3", parts=("mag",))
     settings = ["normalisation.spacing=4", "segmentation.spacing=4",
                 f"normalisation.template={template_folder}"]  # fmt: skip
     return qsmprep(
@@ -96,7 +98,7 @@ def chi_of(rows):
 
 
 def test_what_was_planted_is_found_and_nothing_else(sessions):
-    assert sessions.status == 0, sessions.stderr[-3000:]
+    assert sessions.status == 1, sessions.stderr[-3000:]
     rows = table(sessions, f"sub-01/anat/sub-01_{SPACE}_seg-simulated_change.tsv")
     change = chi_of(rows)["change"]
     # Truth: 8.8 ppb in the nucleus as voxels of 2.5 mm see it. A map of this protocol has about
@@ -152,8 +154,16 @@ def test_the_sessions_lie_in_one_place(sessions):
 
 def test_the_run_says_whom_it_brings_together_and_what_became_of_it(sessions):
     assert "sub-01_longitudinal: ses-1, ses-2 of sub-01" in sessions.stderr
-    rows = {row.suffix: row for row in read_status(sessions.out)}
-    assert rows["longitudinal"].status == "done"
+    rows = [row for row in read_status(sessions.out) if row.status != "done"]
+    assert [(row.session_id, row.suffix, row.status) for row in rows] == [
+        ("n/a", "longitudinal", "partial"), ("ses-3", "MEGRE", "skipped"),
+    ]  # fmt: skip
+    assert rows[0].reason.startswith("sub-01_ses-3_MEGRE is left out: ")
+    told = json.loads(
+        (sessions.out / f"sub-01/anat/sub-01_{SPACE}_seg-simulated_change.json").read_text()
+    )
+    assert told["Sessions"] == ["ses-1", "ses-2"]
+    assert told["LeftOut"] == [rows[0].reason]
     assert (sessions.out / "sub-01_longitudinal.html").is_file()
 
 
@@ -299,6 +309,11 @@ def test_the_page_shows_change_its_error_and_both_sessions(seen):
     assert "ses-2 (2.00 years)" in page
     assert page.count("<img") == 6, "over time, χ and T1w of two sessions, and the difference"
     assert 'alt=""' not in page
+    assert "Note" not in page
+    sidecar = seen / f"sub-01/anat/sub-01_{SPACE}_seg-OASIS_change.json"
+    sidecar.write_text(json.dumps({"Notes": ["field strengths differ: 3 T in ses-1 …"]}))
+    page = write_longitudinal_page(seen, "01", status=rows_through_time()).read_text()
+    assert "field strengths differ: 3 T in ses-1" in page
     assert "The same slices of the T1w image, ses-2." in page
 
 
@@ -323,7 +338,10 @@ def test_what_went_wrong_through_time_is_on_both_pages(seen):
 
 
 def test_who_has_no_change_has_no_page(tmp_path):
+    former = tmp_path / "sub-01_longitudinal.html"
+    former.write_text("of what was removed")
     assert write_longitudinal_page(tmp_path, "01", status=[]) is None
+    assert not former.exists()
 
 
 # the group level
@@ -404,4 +422,4 @@ def test_the_row_of_a_participant_through_time_is_no_acquisition(cohort, capsys)
     assert code == 1
     assert "sub-02_longitudinal: partial: ses-2 is broken" in capsys.readouterr().err
     page = (cohort / "group/index.html").read_text()
-    assert "Sessions of sub-02 are not brought together: ses-2 is broken." in page
+    assert "Sessions of sub-02 are not all brought together: ses-2 is broken." in page

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+import re
 
 from nipype.interfaces.utility import Merge, Select
 from nipype.pipeline import engine as pe
@@ -15,6 +16,7 @@ from qsmprep.interfaces.change import MeasureChange
 from qsmprep.interfaces.longitudinal import CommonMask, MeanMap, ParticipantTemplate
 from qsmprep.workflows._graph import open_graph
 from qsmprep.workflows.anatomy import init_anatomy_wf
+from qsmprep.workflows.given_labels import connect_given_labels, fuse_given_labels
 from qsmprep.workflows.labels import segment_anatomy
 from qsmprep.workflows.lesion_series import connect_lesion_series, connect_lesion_sessions
 from qsmprep.workflows.participant_space import init_participant_space_wf
@@ -105,7 +107,10 @@ def build_longitudinal(study: Study, longitudinal: Longitudinal) -> pe.Workflow:
             for port in ("brain_mask", "csf", "gm", "wm", "t1w_to_template")
         ]),
     ])  # fmt: skip
-    segment = segment_anatomy(workflow, study, study.atlas)
+    if longitudinal.labelled:
+        segment = fuse_given_labels(workflow, longitudinal)
+    else:
+        segment = segment_anatomy(workflow, study, study.atlas)
     workflow.connect(segment, "outputnode.dseg", save, "dseg")
     for series in longitudinal.series:
         _connect_series(workflow, study, study.atlas, longitudinal, series)
@@ -153,7 +158,7 @@ def _connect_series(
 
 def _mark(series: Series) -> str:
     """Return what to tell the nodes of a series by."""
-    return series.stem.replace("-", "").replace("_", "")
+    return re.sub(r"\W", "_", series.stem)
 
 
 def _connect_session(
@@ -264,6 +269,7 @@ def connect_through_time(
                 (f"{prepared}.brain_mask", f"all_brain_mask.in{number}"),
             ]),
         ])  # fmt: skip
+    connect_given_labels(workflow, longitudinal, graph, acquisitions)
     for series in longitudinal.series:
         for acquisition in series.acquisitions:
             _connect_maps(workflow, graph, acquisitions[acquisition.key], acquisition)

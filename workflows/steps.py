@@ -80,6 +80,8 @@ def steps_through_time(
     """Return kind and part of each step that brings the sessions of a participant together."""
     steps = [("ParticipantTemplate", "participant_template_wf")] * len(longitudinal.anatomies)
     steps += steps_of_anatomy(protocol, heads)
+    if longitudinal.labelled:
+        steps.append(("FuseSessions", "segmentation_wf"))
     for series in longitudinal.series:
         for acquisition in series.acquisitions:
             maps = 3 if len(acquisition.echo_times) > 1 else 2

@@ -13,7 +13,7 @@ from qsmprep.bids.atlas import Atlas
 from qsmprep.bids.derivatives import bids_uri
 from qsmprep.bids.longitudinal import Longitudinal, Series
 from qsmprep.bids.lookups import tissue_of
-from qsmprep.bids.models import Acquisition, Anatomy
+from qsmprep.bids.models import Acquisition, Anatomy, ExistingLabels
 from qsmprep.bids.outputs import output_path
 from qsmprep.bids.template import MNI, Template
 from qsmprep.interfaces.derivatives import SaveDerivatives
@@ -118,7 +118,7 @@ def participant_sink(study: Study, longitudinal: Longitudinal, name: str) -> pe.
         "participant",
         longitudinal.stem,
         sources=sources,
-        known=_known_atlas(study),
+        known=_known_sessions(study, longitudinal, longitudinal.sessions),
         participant_image=longitudinal.image_uri,
     )
 
@@ -132,7 +132,8 @@ def series_sink(study: Study, longitudinal: Longitudinal, series: Series, name: 
         "series",
         series.stem,
         sources=sources,
-        known=_known_atlas(study),
+        known=_known_sessions(study, longitudinal, series.sessions)
+        | {"Notes": list(series.notes)},
         participant_image=longitudinal.image_uri,
     )
 
@@ -141,6 +142,9 @@ def through_time_sink(
     study: Study, longitudinal: Longitudinal, acquisition: Acquisition, name: str
 ) -> pe.Node:
     """Return a node that saves outputs of an acquisition in the space of all sessions."""
+    own = next(one for one in longitudinal.series if acquisition in one.acquisitions)
+    known = _known(study, acquisition) | _known_sessions(study, longitudinal, own.sessions)
+    known.pop("Segmentation", None)  # regions are those of all sessions here
     return _sink(
         study,
         name,
@@ -148,7 +152,7 @@ def through_time_sink(
         acquisition.stem,
         sources=acquisition.files,
         suffix=acquisition.suffix,
-        known=_known(study, acquisition),
+        known=known,
         participant_image=longitudinal.image_uri,
     )
 
@@ -244,8 +248,7 @@ def _known(study: Study, acquisition: Acquisition) -> dict[str, object]:
     if acquisition.brain_mask:
         known["BrainMask"] = f"bids:masks:{acquisition.folder / acquisition.brain_mask.name}"
     if acquisition.labels_given and study.atlas:
-        path = acquisition.labels_given.path.relative_to(study.atlas.folder)
-        known["Segmentation"] = f"bids:segmentation:{path.as_posix()}"
+        known["Segmentation"] = _labels_uri(study.atlas, acquisition.labels_given)
     if study.dual_contrast:
         known["DeepNuclei"] = {
             "Contrast": "T1w scaled to 0..255 less susceptibility",
@@ -254,6 +257,23 @@ def _known(study: Study, acquisition: Acquisition) -> dict[str, object]:
             "Regions": sorted(DEEP_NUCLEI.intersection(name for _, name, _ in study.regions)),
         }
     return known | _known_atlas(study)
+
+
+def _known_sessions(
+    study: Study, longitudinal: Longitudinal, sessions: tuple[str, ...]
+) -> dict[str, object]:
+    """Return what sidecars tell of the sessions that something rests on, and of the others."""
+    known = _known_atlas(study) | {"Sessions": [f"ses-{session}" for session in sessions]}
+    if longitudinal.left_out:
+        known["LeftOut"] = list(longitudinal.left_out)
+    given = [one.labels_given for one in longitudinal.labelled if one.labels_given]
+    if given and study.atlas:
+        known["Segmentations"] = [_labels_uri(study.atlas, labels) for labels in given]
+    return known
+
+
+def _labels_uri(atlas: Atlas, labels: ExistingLabels) -> str:
+    return f"bids:segmentation:{labels.path.relative_to(atlas.folder).as_posix()}"
 
 
 def _known_atlas(study: Study) -> dict[str, object]:

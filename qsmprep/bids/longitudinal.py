@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-import csv
 from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
-import math
 from pathlib import Path
 import re
 
-from qsmprep.bids.dates import read_date, years_between
-from qsmprep.bids.entities import folder_of, join_entities
+from qsmprep.bids.alike import differences
+from qsmprep.bids.entities import folder_of, join_entities, split_entities
 from qsmprep.bids.models import Acquisition, Anatomy
 from qsmprep.bids.outputs import expected_outputs
-from qsmprep.bids.status import StatusRow
+from qsmprep.bids.session_times import read_years
+from qsmprep.bids.status import Status, StatusRow
 
 SPACE = "participant"
 """What the space half-way between the sessions is called."""
@@ -48,8 +46,15 @@ class Series:
     @property
     def stem(self) -> str:
         """Name of outputs without session and suffix."""
-        first = self.acquisitions[0]
-        return join_entities({"sub": first.participant} | dict(first.entities))
+        # Sessions with a MEGRE and a T2starw have to tell them apart, and then all do.
+        one = next((a for a in self.acquisitions if a.shares_stem), self.acquisitions[0])
+        entities = split_entities(one.stem)
+        return join_entities({k: v for k, v in entities.items() if k != "ses"})
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """In what the sessions differ besides what is looked for."""
+        return differences(self.acquisitions)
 
     @property
     def lesions(self) -> Series | None:
@@ -70,10 +75,13 @@ class Longitudinal:
         Label without ``sub-``.
     series
         At least one, of at least two sessions each.
+    left_out
+        What would be compared, too, if it had no fault: a sentence each.
     """
 
     participant: str
     series: tuple[Series, ...]
+    left_out: tuple[str, ...] = ()
 
     @property
     def stem(self) -> str:
@@ -96,10 +104,27 @@ class Longitudinal:
         return tuple(one for series in self.series for one in series.acquisitions)
 
     @property
+    def sessions(self) -> tuple[str, ...]:
+        """Labels of the sessions of all series, in the order of their names."""
+        found = {str(one.session) for one in self.acquisitions}
+        return tuple(sorted(found, key=_natural))
+
+    @property
     def anatomies(self) -> tuple[Anatomy, ...]:
         """The T1w of all sessions, each once, in the order of their names."""
         found = {one.t1w.key: one.t1w for one in self.acquisitions if one.t1w}
         return tuple(found[key] for key in sorted(found))
+
+    @property
+    def labelled(self) -> tuple[Acquisition, ...]:
+        """Acquisitions with the labels that were given, each image and each session once."""
+        chosen: dict[str | None, Acquisition] = {}
+        given = [one for one in self.acquisitions if one.labels_given]
+        # Those of a T1w know the whole head, and serve all acquisitions of their session.
+        for one in sorted(given, key=lambda a: (a.labels_given.space != "T1w", a.key)):  # type: ignore[union-attr]
+            chosen.setdefault(one.session, one)
+        images = {one.labels_given: one for one in chosen.values()}
+        return tuple(sorted(images.values(), key=lambda one: one.key))
 
     @property
     def image(self) -> Path:
@@ -165,12 +190,16 @@ def judge_longitudinal(
     missing = [path.name for path in expected if not (out_dir / path).exists()]
     reasons = list(crashes.get(longitudinal.name_safe, []))
     if not missing and not reasons:
-        return StatusRow.named(longitudinal.key, "done")
+        status: Status = "partial" if longitudinal.left_out else "done"
+        return StatusRow.named(
+            longitudinal.key, status, " | ".join(longitudinal.left_out) or "n/a"
+        )
     # What fails in a session fails here, too, and has to be looked for there.
     parts: list[Acquisition | Anatomy] = [*longitudinal.anatomies, *longitudinal.acquisitions]
     reasons += [f"{p.key}: {reason}" for p in parts for reason in crashes.get(p.name_safe, [])]
     if not reasons:
         reasons.append(ending or f"{', '.join(missing)} not made")
+    reasons += longitudinal.left_out
     whole = len(missing) == len(expected)
     return StatusRow.named(
         longitudinal.key, "failed" if whole else "partial", " | ".join(dict.fromkeys(reasons))
@@ -183,42 +212,14 @@ def _in_order(acquisitions: list[Acquisition], bids_dir: Path) -> Series:
     known = all(year is not None for year in years)
     pairs = sorted(
         zip(years, sessions, acquisitions, strict=True),
-        key=lambda pair: (pair[0] if known else 0.0, pair[1]),
+        key=lambda pair: (pair[0] if known else 0.0, _natural(pair[1])),
     )
     start = pairs[0][0]
     since = [None if start is None or year is None else year - start for year, _, _ in pairs]
     return Series(tuple(one for *_, one in pairs), tuple(since))
 
 
-def read_years(bids_dir: Path, participant: str, sessions: list[str]) -> list[float | None]:
-    """
-    Return when sessions took place, in years from an arbitrary start; None where not told.
-
-    ``sub-X_sessions.tsv`` tells it by `years_from_baseline`, by `acq_time` or, coarsely, by `age`;
-    the first column that knows all of the sessions counts.
-    """
-    name = f"sub-{participant}"
-    path = bids_dir / name / f"{name}_sessions.tsv"
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = {row.get("session_id"): row for row in csv.DictReader(file, delimiter="\t")}
-    except (OSError, ValueError, csv.Error):
-        rows = {}
-    told = [rows.get(f"ses-{session}", {}) for session in sessions]
-    for column, read in (("years_from_baseline", _number), ("acq_time", _date), ("age", _number)):
-        try:
-            return [read(row[column]) for row in told]
-        except (KeyError, TypeError, ValueError):
-            continue
-    return [None] * len(sessions)
-
-
-def _number(text: str) -> float:
-    if not math.isfinite(value := float(text)):
-        raise ValueError
-    return value
-
-
-def _date(text: str) -> float:
-    """Return a date in years since an arbitrary start."""
-    return years_between(datetime(1970, 1, 1), read_date(text))
+def _natural(label: str) -> tuple[tuple[int, str], ...]:
+    """Return what sorts labels with their numbers as numbers, 2 before 10."""
+    parts = re.findall(r"\d+|\D+", label)
+    return tuple((int(part), "") if part.isdecimal() else (-1, part) for part in parts)

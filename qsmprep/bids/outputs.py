@@ -14,7 +14,10 @@ from qsmprep.bids.derivatives import derivative_path
 NAMING = ("desc", "space", "label", "from", "to")
 NOT_METADATA = {*NAMING, "suffix", "extension", "seg", "stages", "facts", "needs"}
 
-LABELS_FACTS = ("Atlas", "DeepNuclei")
+SESSIONS_FACTS = ("Sessions", "LeftOut")
+"""Facts that sidecars of what several sessions share tell."""
+
+LABELS_FACTS = ("Atlas", "DeepNuclei", "Segmentations")
 """Facts that sidecars of labels tell, too."""
 
 
@@ -102,6 +105,8 @@ def output_metadata(
         **({"SpatialReference": reference} if reference else {}),
         **(facts if spec.get("facts") else {}),
         **{name: facts[name] for name in LABELS_FACTS if spec.get("seg") and name in facts},
+        **{name: facts[name] for name in SESSIONS_FACTS if name in facts},
+        **({"Notes": facts["Notes"]} if kind == "series" and facts.get("Notes") else {}),
         "GeneratedBy": {
             "Name": "qsmprep",
             "Version": qsmprep.__version__,

@@ -90,7 +90,8 @@ def gather(
     if not status:
         notes.insert(0, "There is no status.tsv: who failed or was left out is not known.")
     notes += [
-        f"Sessions of {row.participant_id} are not brought together: {row.reason}."
+        f"Sessions of {row.participant_id} are not {'all ' * (row.status == 'partial')}brought "
+        f"together: {row.reason}."
         for row in apart
     ]
     if missing := sum(not each for each in said):

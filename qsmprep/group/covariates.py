@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from qsmprep.bids.session_times import ACQUIRED, AGE, BASELINE
 from qsmprep.errors import InputError
-from qsmprep.group.session_times import ACQUIRED, AGE, BASELINE, read_times
+from qsmprep.group.session_times import read_times
 from qsmprep.group.strict import Cells, join_cells, read_cells
 
 WHO = ("participant_id", "session_id")

@@ -8,13 +8,8 @@ from pathlib import Path
 import pandas as pd
 
 from qsmprep.bids.dates import read_date, years_between
+from qsmprep.bids.session_times import ACQUIRED, BASELINE, first_that_knows_all
 from qsmprep.errors import InputError
-
-AGE = ("age", "age_at_session")
-"""Columns of the table of sessions that tell an age; the first that does counts."""
-
-BASELINE = "years_from_baseline"
-ACQUIRED = "acq_time"
 
 
 def read_times(cells: list[str | None], places: list[Path]) -> list[datetime | None]:
@@ -55,16 +50,16 @@ def years_since_first(sessions: pd.DataFrame) -> pd.Series:
 
 def _years(own: pd.DataFrame) -> pd.Series:
     """Return the times of the sessions of one participant."""
-    told = [
-        name for name in (BASELINE, ACQUIRED, "age") if name in own and own[name].notna().all()
-    ]
-    if BASELINE in told:
+    known = first_that_knows_all(
+        {str(name): [None if pd.isna(cell) else cell for cell in own[name]] for name in own}
+    )
+    if known == BASELINE:
         return own[BASELINE].astype(float)
-    if ACQUIRED in told:
+    if known == ACQUIRED:
         first = min(own[ACQUIRED])
         return pd.Series([years_between(first, time) for time in own[ACQUIRED]], index=own.index)
     if len(own) == 1:
         return pd.Series(0.0, index=own.index)
-    if "age" in told:
+    if known == "age":
         return own["age"] - own["age"].min()
     return pd.Series(float("nan"), index=own.index)

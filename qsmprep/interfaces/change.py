@@ -18,8 +18,8 @@ import pandas as pd
 
 from qsmprep.bids.change_columns import CHANGE_COLUMNS
 
-KEY = ["participant_id", "acquisition", "run", "atlas", "index", "name", "hemisphere", "map",
-       "reference", "units"]  # fmt: skip
+KEY = ["participant_id", "atlas", "index", "name", "hemisphere", "map", "reference", "units"]
+"""What rows of two sessions share; `acquisition` may be longer where one session has more."""
 
 
 FEWEST = 30
@@ -52,6 +52,8 @@ def change_table(
         change = later["mean"] - first["mean"]
         parts.append(
             pd.DataFrame({
+                "acquisition": first["acquisition"],
+                "run": first["run"],
                 "session_from": first["session_id"],
                 "session_to": later["session_id"].dropna().iloc[0],
                 "years": np.nan if since is None else since,

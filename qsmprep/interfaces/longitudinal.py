@@ -165,6 +165,12 @@ class CommonMask(SimpleInterface):
         common, image = load(self.inputs.masks[0])
         for path in self.inputs.masks[1:]:
             common = np.minimum(common, load(path)[0])
+        if not (common > 0).any():
+            raise InputError(
+                self.inputs.masks[0],
+                "has no voxel in common with those of the other sessions",
+                "leave out sessions that cover something else, with --session-label",
+            )
         path = Path(runtime.cwd) / "mask.nii.gz"
         self._results["mask"] = save_like(common > 0, image, path)
         return runtime

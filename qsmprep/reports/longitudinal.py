@@ -79,7 +79,8 @@ def write_longitudinal_page(
         for path in sorted(folder.glob(f"*_space-{SPACE}_seg-*_change.tsv"))
         if (found := _TABLE.fullmatch(path.name)) and len(change := _read(path))
     ]
-    if not series:
+    if not series:  # nor is one kept whose figures are not there any more
+        (Path(output_dir) / page_name(participant)).unlink(missing_ok=True)
         return None
     row = row_of(status, participant)
     page = render(
@@ -122,6 +123,7 @@ def _series(
     reference = reference_of(change, preferred if isinstance(preferred, str) else None)
     years = dict(zip(change["session_to"], change["years"], strict=True))
     years = {sessions[0]: 0.0 if all(np.isfinite(list(years.values()))) else np.nan} | years
+    notes = read_json(path.with_suffix(".json")).get("Notes", [])
     where = path.parent.parent / "figures"
     start = f"{found['stem']}_space-{SPACE}_seg-{found['atlas']}"
     plot = None
@@ -139,6 +141,7 @@ def _series(
         "atlas": found["atlas"],
         "table": path.relative_to(output_dir).as_posix(),
         "reference": reference,
+        "notes": notes if isinstance(notes, list) else [],
         "years": years,
         "plot": _picture(plot) if plot else None,
         "lesions": _picture(lesions) if lesions.is_file() else None,
@@ -179,7 +182,8 @@ def trajectories(
     reference
         Of susceptibility.
     """
-    known = all(np.isfinite(list(years.values())))
+    # Sessions of one day would be drawn above each other.
+    known = all(np.isfinite(list(years.values()))) and len(set(years.values())) > 1
     first = next(iter(tables.values()))
     names = main_regions(first)
     rows = []

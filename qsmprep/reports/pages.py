@@ -74,7 +74,7 @@ def number(value: object, digits: int = 1) -> str:
     """Return a number as text with a true minus sign, and ``n/a`` for what is missing."""
     if not isinstance(value, int | float) or not math.isfinite(value):
         return MISSING
-    return f"{value:.{digits}f}".replace("-", "−")
+    return f"{value:z.{digits}f}".replace("-", "−")  # and no sign where nothing is left
 
 
 def plain(value: object) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from qsmprep.methods.segmentation.fusion import Fusion, majority_vote
 from qsmprep.methods.segmentation.hybrid import DEEP_NUCLEI, hybrid_image, replace_labels
 from qsmprep.methods.segmentation.joint_fusion import joint_label_fusion
+from qsmprep.methods.segmentation.sessions import fuse_sessions
 from qsmprep.methods.segmentation.skull import (
     BRAIN_LITRES,
     brain_of_labelled,
@@ -25,6 +26,7 @@ __all__ = [
     "FUSIONS",
     "Fusion",
     "brain_of_labelled",
+    "fuse_sessions",
     "hybrid_image",
     "joint_label_fusion",
     "labelled_brain",
