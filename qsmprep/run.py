@@ -79,7 +79,7 @@ def make_plan(request: Request) -> Plan:
     elif request.protocol.masking.method == "t1w":
         plan = with_t1w(plan)
     if folder := request.derivatives.get("lesions"):
-        plan = with_lesions(plan, folder, request.bids_dir)
+        plan = with_lesions(plan, folder, request.bids_dir, request.protocol.lesions.minimum_mm3)
     return plan
 
 

@@ -51,7 +51,8 @@ EXAMPLES = {
     "init_flair_wf": {"seed": 1},
     "init_lesions_wf": {
         "given": LESIONS,
-        "rules": PROTOCOL.regions,
+        "rules": PROTOCOL.lesions,
+        "vessels": PROTOCOL.regions,
         "regions": [(1, "putamen", "L")],
         "not_white": [1],
         "seed": 1,

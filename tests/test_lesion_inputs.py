@@ -57,7 +57,7 @@ def tell(folder, text, name="lesions"):
 
 
 def plan_of(bids, folder):
-    return with_lesions(read_plan(bids), folder, bids)
+    return with_lesions(read_plan(bids), folder, bids, 3.0)
 
 
 def given(bids, folder):

@@ -18,7 +18,8 @@ from qsmprep.simulate.lesions import CHANGE, Ball
 
 QUICK = [
     *("--protocol", "fast", "--set", "normalisation.spacing=6", "--set", "segmentation.spacing=6"),
-    *("--set", "inversion.method=tkd", "--atlas", "simulated", "--longitudinal"),
+    *("--set", "inversion.method=tkd", "--set", "lesions.rim=2.0"),
+    *("--atlas", "simulated", "--longitudinal"),
 ]
 BALLS = (Ball(20.0, radius=9.0), Ball(30.0, radius=9.0, hemisphere="R", sessions=("02",)))
 
@@ -94,6 +95,7 @@ def test_sidecars_ask_for_a_human_reading_and_name_what_was_drawn(run):
     path = run.out / "sub-01/ses-01/anat/sub-01_ses-01_lesions.json"
     sidecar = json.loads(path.read_text(encoding="utf-8"))
     assert "human reading" in sidecar["Lesions"]["Purpose"]
+    assert sidecar["GeneratedBy"]["Parameters"]["lesions"]["rim"] == 2.0
     (image,) = sidecar["LesionImages"]
     assert image.startswith("bids:lesions:sub-01/ses-01/anat/")
     assert sidecar.keys() >= COLUMNS.keys()
@@ -168,10 +170,12 @@ def test_readers_who_differ_are_both_quoted():
 def test_parts_of_a_mask_are_numbered_by_size_and_specks_are_told(tmp_path):
     mask = np.zeros((9, 9, 9), dtype=np.uint8)
     mask[0, 0, 0], mask[2:4, 2:4, 2:4], mask[6:9, 6:9, 6:9] = 1, 1, 1
-    done = NumberLesions(image=write(tmp_path / "mask.nii", mask), numbered=False)
+    done = NumberLesions(image=write(tmp_path / "mask.nii", mask), numbered=False, minimum_mm3=3.0)
     found = done.run(cwd=str(tmp_path)).outputs
     assert found.volumes == {"1": 27.0, "2": 8.0}
     assert found.dropped == [1.0]
+    more = NumberLesions(image=done.inputs.image, numbered=False, minimum_mm3=10.0)
+    assert more.run(cwd=str(tmp_path)).outputs.dropped == [8.0, 1.0]
 
 
 @pytest.fixture
@@ -194,6 +198,7 @@ def measured_inputs(tmp_path):
         "referenced": {"Reference": {"name": "csf"}},
         "regions": [(1, "cerebral-white-matter", "L")],
         "rules": {},
+        "vessels": {},
         "ids": {"participant_id": "sub-01", "session_id": "ses-01"},
     }
 
@@ -224,18 +229,31 @@ def test_a_lesion_that_the_echoes_do_not_see_keeps_its_row(measured):
     assert np.isnan(row["chi_mean"])
 
 
-def test_rules_stand_in_the_sidecar(measured):
-    rules = measured[1]["Lesions"]
-    assert rules["WhiteMatter"]["inner"] == 2.0
-    assert rules["Rim"]["rim"] == 1.5
-    json.dumps(rules)
+def test_thresholds_of_the_protocol_are_used(measured, measured_inputs, tmp_path):
+    default = measured[0].loc["7"]
+    rules = {"rim": 2.0, "white_outer": 4.0, "white_probability": 0.5, "rim_completeness": 0.0}
+    done = MeasureLesions(**measured_inputs | {"rules": rules}).run(cwd=str(tmp_path))
+    row = read_lesions(done.outputs.table).set_index("lesion_id").loc["7"]
+    assert row["n_rim"] > default["n_rim"]
+    assert row["nawm_n_voxels"] < default["nawm_n_voxels"]
+    assert row["chi_mean"] == default["chi_mean"]
+    strict = measured_inputs | {"rules": {"white_probability": 0.9}}
+    half = np.full((30, 30, 30), 0.6)
+    strict["wm"] = write(tmp_path / "half.nii", half)
+    done = MeasureLesions(**strict).run(cwd=str(tmp_path))
+    assert set(read_lesions(done.outputs.table)["nawm_n_voxels"].dropna()) == {0}
+    assert "human reading" in measured[1]["Lesions"]["Purpose"]
 
 
 def test_of_a_merged_part_each_lesion_has_its_share(tmp_path):
     first, later = np.zeros((2, 12, 4, 4), dtype=np.int16)
     first[0:4], first[8:12], later[0:12] = 1, 2, 1
     paths = [write(tmp_path / f"{n}.nii", image) for n, image in enumerate((first, later))]
-    found = MatchLesions(images=paths, numbered=False).run(cwd=str(tmp_path)).outputs
+    found = (
+        MatchLesions(images=paths, numbered=False, minimum_overlap=0.1)
+        .run(cwd=str(tmp_path))
+        .outputs
+    )
     assert found.volumes == {"1": 64.0, "2": 64.0}
     assert [state["state"] for state in found.states] == ["baseline", "merged"] * 2
     fixed, own = (
@@ -262,7 +280,11 @@ def test_numbers_that_a_reader_gave_are_kept_through_time(tmp_path):
     first, later = np.zeros((2, 8, 4, 4), dtype=np.int16)
     first[0:2], later[4:6] = 5, 5  # a lesion that moved away is still number 5
     paths = [write(tmp_path / f"{n}.nii", image) for n, image in enumerate((first, later))]
-    found = MatchLesions(images=paths, numbered=True).run(cwd=str(tmp_path)).outputs
+    found = (
+        MatchLesions(images=paths, numbered=True, minimum_overlap=0.1)
+        .run(cwd=str(tmp_path))
+        .outputs
+    )
     assert {state["lesion"] for state in found.states} == {5}
     assert [state["state"] for state in found.states] == ["baseline", "persistent"]
     anywhere = nb.load(found.elsewhere).get_fdata()
@@ -271,13 +293,21 @@ def test_numbers_that_a_reader_gave_are_kept_through_time(tmp_path):
 
 def test_somebody_without_lesions_has_empty_tables(tmp_path, measured_inputs):
     nothing = write(tmp_path / "nothing.nii", np.zeros((30, 30, 30), dtype=np.int16))
-    numbered = NumberLesions(image=nothing, numbered=False).run(cwd=str(tmp_path)).outputs
+    numbered = (
+        NumberLesions(image=nothing, numbered=False, minimum_mm3=3.0)
+        .run(cwd=str(tmp_path))
+        .outputs
+    )
     assert numbered.volumes == {}
     inputs = measured_inputs | {"labels": numbered.labels, "volumes": {}}
     table = read_lesions(MeasureLesions(**inputs).run(cwd=str(tmp_path)).outputs.table)
     assert list(table) == list(COLUMNS)
     assert table.empty
-    found = MatchLesions(images=[nothing, nothing], numbered=False).run(cwd=str(tmp_path)).outputs
+    found = (
+        MatchLesions(images=[nothing, nothing], numbered=False, minimum_overlap=0.1)
+        .run(cwd=str(tmp_path))
+        .outputs
+    )
     series = series_table([table, table], [table, table], found.states, [0.0, None])
     assert list(series) == list(SERIES_COLUMNS)
     assert series.empty

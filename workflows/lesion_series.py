@@ -52,7 +52,10 @@ def connect_lesion_series(
     }
     common = pe.Node(CommonMask(), name=f"lesion_common_{mark}")
     numbered = all(one.lesions and one.lesions.numbered for one in acquisitions)
-    match = pe.Node(MatchLesions(numbered=numbered), name=f"match_{mark}")
+    match = pe.Node(
+        MatchLesions(numbered=numbered, minimum_overlap=study.protocol.lesions.minimum_overlap),
+        name=f"match_{mark}",
+    )
     table = pe.Node(TabulateSeries(years=list(series.years)), name=f"lesion_table_{mark}")
     save = lesion_series_sink(study, longitudinal, series, f"save_lesions_{mark}")
     home = _way_home(workflow, longitudinal, acquisitions[0], baseline, mark)
@@ -154,7 +157,8 @@ def _measure(
     mark = f"__{acquisition.name_safe}"
     measure = pe.Node(
         MeasureLesions(
-            rules=asdict(study.protocol.regions),
+            rules=asdict(study.protocol.lesions),
+            vessels=asdict(study.protocol.regions),
             regions=study.regions,
             not_white=study.not_white,
             ids=acquisition.labels,

@@ -14,6 +14,7 @@ from qsmprep.interfaces.lesion_figures import DrawLesions
 from qsmprep.interfaces.lesions import MeasureLesions, NumberLesions
 from qsmprep.interfaces.masking import FindBrain
 from qsmprep.interfaces.registration import ApplyTransforms, RigidToMagnitude
+from qsmprep.methods.lesions import LesionRules
 from qsmprep.methods.regions import Rules
 from qsmprep.workflows._graph import open_graph
 from qsmprep.workflows.study import Study, figure_sink, lesion_sink
@@ -61,7 +62,8 @@ def init_flair_wf(*, seed: int, name: str = "flair_wf") -> pe.Workflow:
 def init_lesions_wf(
     *,
     given: GivenLesions,
-    rules: Rules,
+    rules: LesionRules,
+    vessels: Rules,
     regions: Sequence[tuple[int, str, str]],
     not_white: Sequence[int],
     seed: int,
@@ -75,6 +77,8 @@ def init_lesions_wf(
     given
         Images of lesions, and what readers say of them.
     rules
+        What a lesion is, and what it is compared with.
+    vessels
         Which voxels are veins.
     regions
         Index, name and hemisphere of the atlas's regions.
@@ -134,11 +138,17 @@ def init_lesions_wf(
         ["native", "labels", "table", "profile", "facts", *aligned],
     )
     number = pe.Node(
-        NumberLesions(image=str(given.image.path), numbered=given.numbered), name="number"
+        NumberLesions(
+            image=str(given.image.path),
+            numbered=given.numbered,
+            minimum_mm3=rules.minimum_mm3,
+        ),
+        name="number",
     )
     measure = pe.Node(
         MeasureLesions(
             rules=asdict(rules),
+            vessels=asdict(vessels),
             regions=list(regions),
             not_white=list(not_white),
             readings=[dict(row) for row in given.readings],
@@ -202,7 +212,8 @@ def connect_lesions(workflow: pe.Workflow, study: Study, acquisition: Acquisitio
         return
     lesions = init_lesions_wf(
         given=given,
-        rules=study.protocol.regions,
+        rules=study.protocol.lesions,
+        vessels=study.protocol.regions,
         regions=study.regions,
         not_white=study.not_white,
         seed=study.protocol.normalisation.seed,

@@ -31,6 +31,7 @@ class _MatchLesionsInputSpec(BaseInterfaceInputSpec):
         File(exists=True), mandatory=True, desc="lesions of each session on one grid, in order"
     )
     numbered = traits.Bool(mandatory=True, desc="whether numbers mean the same in all of them")
+    minimum_overlap = traits.Float(mandatory=True, desc="least share of parts of one lesion")
 
 
 class _MatchLesionsOutputSpec(TraitedSpec):
@@ -56,7 +57,9 @@ class MatchLesions(SimpleInterface):
         if self.inputs.numbered:
             matched = follow_labels(images, order)
         else:
-            matched = match_lesions(images, order, geometry)
+            matched = match_lesions(
+                images, order, geometry, minimum_overlap=self.inputs.minimum_overlap
+            )
         anywhere = np.any([labels > 0 for labels in images.values()], axis=0)
         for name, array in (("regions", matched.regions), ("elsewhere", anywhere)):
             path = Path(runtime.cwd) / f"{name}.nii.gz"
