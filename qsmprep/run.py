@@ -16,6 +16,7 @@ import time
 
 from qsmprep.bids.atlas import Atlas
 from qsmprep.bids.dataset import read_plan
+from qsmprep.bids.lesion_regions import with_edited_regions
 from qsmprep.bids.lesions import with_lesions
 from qsmprep.bids.longitudinal import judge_longitudinal
 from qsmprep.bids.models import Plan
@@ -80,6 +81,7 @@ def make_plan(request: Request) -> Plan:
         plan = with_t1w(plan)
     if folder := request.derivatives.get("lesions"):
         plan = with_lesions(plan, folder, request.bids_dir, request.protocol.lesions.minimum_mm3)
+        plan = with_edited_regions(plan, folder, longitudinal_of(request, plan))
     return plan
 
 

@@ -258,6 +258,20 @@ def test_a_vein_at_the_border_is_not_central_and_given_ones_are_taken():
     assert row.central_vein is True
 
 
+def test_sessions_have_the_veins_of_their_mean():
+    labels, chi = _two_balls()
+    vein, with_vein = _with_vein(chi)
+    sessions = [with_vein, chi]  # a vein that one session does not show
+    mean = sum(sessions) / 2
+    rows = [
+        measure_lesions(labels, _maps(one, mean_chi=mean), LesionRules())[0] for one in sessions
+    ]
+    assert rows[0].chi.n_vessel == rows[1].chi.n_vessel >= np.count_nonzero(vein & (labels == 1))
+    assert measure_lesions(labels, _maps(chi), LesionRules())[0].chi.n_vessel == 0
+    # What is left is alike, up to what the vein leaks beyond the voxels that were taken.
+    assert rows[0].chi.mean == pytest.approx(rows[1].chi.mean, abs=2e-4)
+
+
 def test_a_lesion_of_two_millimetres_has_no_central_vein_to_look_for():
     _, chi = _two_balls()
     small = ball(SHAPE, CUBE.voxel_size, 1, LEFT)

@@ -7,9 +7,11 @@ import nibabel as nb
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import ndimage
 
 from qsmprep.bids.lesion_columns import COLUMNS, PROFILE_COLUMNS, SERIES_COLUMNS
 from qsmprep.bids.status import read_status
+from qsmprep.errors import InputError
 from qsmprep.interfaces.lesion_series import MatchLesions, read_lesions, series_table
 from qsmprep.interfaces.lesions import MeasureLesions, NumberLesions, readings_of, sides
 from qsmprep.simulate.acquisition import SessionSpec
@@ -21,6 +23,7 @@ QUICK = [
     *("--set", "inversion.method=tkd", "--set", "lesions.rim=2.0"),
     *("--atlas", "simulated", "--longitudinal"),
 ]
+EDITED = "sub-01_space-baseline_label-lesion_dseg.nii.gz"
 BALLS = (Ball(20.0, radius=9.0), Ball(30.0, radius=9.0, hemisphere="R", sessions=("02",)))
 
 
@@ -43,7 +46,31 @@ def bids(tmp_path_factory):
         "lesion_id\trim\tenhancement\treader\n1\tno\tnodular\tA\n2\tyes\tnone\tA\n",
         encoding="utf-8",
     )
+    draw_veins(root / "derivatives/lesions/sub-01/ses-02/anat/sub-01_ses-02_space-FLAIR")
+    edit_regions(root)
     return root
+
+
+def draw_veins(stem):
+    """Draw a line through the middle of each lesion of a mask."""
+    image = nb.load(f"{stem}_label-lesion_mask.nii.gz")
+    parts, _ = ndimage.label(image.get_fdata() > 0)
+    veins = np.zeros(image.shape, dtype=np.uint8)
+    for number, box in enumerate(ndimage.find_objects(parts), start=1):
+        x, y = ((side.start + side.stop) // 2 for side in box[:2])
+        veins[x, y] |= (parts[x, y] == number).astype(np.uint8)
+    nb.Nifti1Image(veins, image.affine).to_filename(f"{stem}_label-vein_mask.nii.gz")
+
+
+def edit_regions(root):
+    """Take the uppermost slice off the lesion of the first session."""
+    path = "derivatives/truth/sub-01/ses-01/anat/sub-01_ses-01_desc-lesions_dseg.nii.gz"
+    image = nb.load(root / path)
+    edited = (image.get_fdata() > 0).astype(np.int16)
+    edited[:, :, np.argwhere(edited)[:, 2].max()] = 0
+    folder = root / "derivatives/lesions/sub-01/anat"
+    folder.mkdir()
+    nb.Nifti1Image(edited, image.affine).to_filename(folder / EDITED)
 
 
 @pytest.fixture(scope="module")
@@ -122,12 +149,33 @@ def test_lesions_are_followed(bids, run):
     # The second session planted 10 ppb more; two ppb are asked for at 1 mm, and there are 3.
     change = series["difference"][1] - series["difference"][0]
     assert change == pytest.approx(10, abs=3)
-    # Voxels are the same, but for those that a vein takes.
-    assert series["n_label"][0] == series["n_label"][1]
+    # Voxels are the same in all sessions, for each lesion.
+    for column in ("n_label", "n_vessel", "n_voxels", "vein_fraction", "coverage"):
+        first, later = series[column][::2], series[column][1::2]
+        np.testing.assert_array_equal(first, later, err_msg=column)
     old = series.loc[series["lesion_id"] == "1", "own_ids"]
     enhancing = series["enhancement"] == "nodular"
     assert old.notna().all()
     assert list(series["lesion_age"][enhancing]) == [0]
+
+
+def test_veins_of_one_session_are_left_out_in_all(run):
+    series, alone = read_lesions(run.out / "sub-01/anat/sub-01_lesions.tsv"), table(run, "01")
+    # A line of 18 mm in voxels of 3 mm, less the slice that was taken off.
+    assert series["n_vessel"].min() >= 4
+    assert alone["n_vessel"].max() < 4, "nobody drew veins in the first session"
+
+
+def test_edited_regions_stand_for_those_that_were_drawn(bids, run):
+    edited = nb.load(bids / "derivatives/lesions/sub-01/anat" / EDITED).get_fdata()
+    used = nb.load(run.out / "sub-01/anat" / EDITED).get_fdata()
+    np.testing.assert_array_equal(used == 1, edited == 1)
+    series = read_lesions(run.out / "sub-01/anat/sub-01_lesions.tsv").set_index("lesion_id")
+    assert set(series["n_label"]["1"]) == {np.count_nonzero(edited)}
+    assert not series["flag"]["1"].fillna("").str.contains("region not edited").any()
+    assert series["flag"]["2"].str.contains("region not edited").all()
+    sidecar = json.loads((run.out / "sub-01/anat/sub-01_lesions.json").read_text("utf-8"))
+    assert sidecar["EditedRegions"] == f"bids:lesions:sub-01/anat/{EDITED}"
 
 
 def test_pages_show_the_lesions(run):
@@ -274,6 +322,18 @@ def test_of_a_merged_part_each_lesion_has_its_share(tmp_path):
     assert list(table["volume_mm3"]) == [70, 96, 60, 96], "half of 192 each"
     assert list(table["merged_with"]) == [None, "2", None, "1"]
     assert list(table["lesion_age"].fillna(-1)) == [-1, 0, -1, 0], "it enhanced later"
+
+
+def test_an_edited_region_of_no_lesion_is_named(tmp_path):
+    image, edited = np.zeros((2, 8, 4, 4), dtype=np.int16)
+    image[0:2], edited[0:1], edited[5:6] = 1, 1, 3
+    paths = [write(tmp_path / "lesions.nii", image)]
+    edited = write(tmp_path / "edited.nii", edited)
+    match = MatchLesions(images=paths, numbered=False, minimum_overlap=0.1, edited=edited)
+    with pytest.raises(
+        InputError, match=r"edited.nii: has a lesion 3, and those .* are 1; number"
+    ):
+        match.run(cwd=str(tmp_path))
 
 
 def test_numbers_that_a_reader_gave_are_kept_through_time(tmp_path):

@@ -118,6 +118,8 @@ def init_lesions_wf(
     -------
     native
         Numbers of lesions on the grid they were drawn on.
+    veins
+        Mask of veins on the grid they were drawn on, if there is one.
     labels
         The same in GRE space.
     table
@@ -131,11 +133,14 @@ def init_lesions_wf(
     flair
         The FLAIR image in GRE space, if there is one.
     """
-    aligned = ["flair_to_t1w", "flair"] if given.flair else []
+    drawn = [
+        *(["veins"] if given.veins else []),
+        *(["flair_to_t1w", "flair"] if given.flair else []),
+    ]
     workflow, inputnode, outputnode = open_graph(
         name,
         ["t1w_brain", "t1w_to_gre", "magnitude", *MAPS, "referenced", "ids"],
-        ["native", "labels", "table", "profile", "facts", *aligned],
+        ["native", "labels", "table", "profile", "facts", *drawn],
     )
     number = pe.Node(
         NumberLesions(
@@ -178,6 +183,8 @@ def init_lesions_wf(
         if kind != "lesions":
             path = str(given.images[kind].path)
             source, field = pe.Node(TakeLabels(labels=path), name=f"take_{kind}"), "dseg"
+        if kind == "veins":
+            workflow.connect(source, field, outputnode, "veins")
         if given.images[kind].space != "GRE":
             carry = _carry(workflow, given.images[kind].space, kind, interpolation="genericLabel")
             workflow.connect(source, field, carry, "image")

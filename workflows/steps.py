@@ -100,5 +100,7 @@ def _steps_of_lesion_series(series: Series) -> list[tuple[str, str]]:
     for acquisition in series.acquisitions:
         maps = 2 if len(acquisition.echo_times) > 1 else 1
         steps += [("CarryMap", "baseline_space_wf")] * maps
-        steps += [("ApplyTransforms", ""), ("MeasureLesions", "")]
-    return steps
+        drawn = 2 if acquisition.lesions and acquisition.lesions.veins else 1
+        steps += [("ApplyTransforms", "")] * drawn + [("MeasureLesions", "")]
+    r2star = any(len(acquisition.echo_times) > 1 for acquisition in series.acquisitions)
+    return [*steps, *[("MeanMap", "")] * (1 + r2star)]

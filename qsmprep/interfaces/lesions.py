@@ -8,6 +8,7 @@ from pathlib import Path
 from nipype.interfaces.base import (
     BaseInterfaceInputSpec,
     File,
+    InputMultiObject,
     SimpleInterface,
     TraitedSpec,
     isdefined,
@@ -82,7 +83,9 @@ class _MeasureLesionsInputSpec(BaseInterfaceInputSpec):
     dseg = File(exists=True, mandatory=True, desc="labels of the atlas")
     regions = traits.List(mandatory=True, desc="index, name and hemisphere of each of them")
     not_white = traits.List(traits.Int, usedefault=True, desc="labels that are no white matter")
-    veins = File(exists=True, desc="veins that are known")
+    mean_chi = File(exists=True, desc="mean of several sessions: veins are sought in it")
+    mean_r2star = File(exists=True, desc="mean of several sessions: veins are sought in it")
+    veins = InputMultiObject(File(exists=True), desc="veins that are known, in any of the masks")
     enhancing = File(exists=True, desc="what takes up gadolinium")
     elsewhere = File(exists=True, desc="lesions of any session: no normal white matter")
     readings = traits.List(traits.Any, usedefault=True, desc="rows of a reader's table")
@@ -148,7 +151,13 @@ class MeasureLesions(SimpleInterface):
         white &= ~np.isin(dseg, self.inputs.not_white)
         if isdefined(self.inputs.elsewhere):
             white &= ~load_mask(self.inputs.elsewhere)
-        veins = load_mask(self.inputs.veins) if isdefined(self.inputs.veins) else None
+        veins = None
+        if isdefined(self.inputs.veins):
+            veins = np.any([load_mask(path) for path in self.inputs.veins], axis=0)
+        mean_chi, mean_r2star = (
+            load(path)[0] if isdefined(path) else None
+            for path in (self.inputs.mean_chi, self.inputs.mean_r2star)
+        )
         return LesionMaps(
             chi,
             brain,
@@ -158,6 +167,8 @@ class MeasureLesions(SimpleInterface):
             r2star,
             sides(dseg, self.inputs.regions, brain),
             veins,
+            mean_chi,
+            mean_r2star,
         )
 
     def _gadolinium(self, labels) -> dict[int, float]:

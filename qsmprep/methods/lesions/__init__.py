@@ -1,7 +1,13 @@
 """Lesions: which they are through time, what surrounds them, and what their maps say."""
 
 from qsmprep.methods.lesions.components import Lesions, find_lesions, volumes_of
-from qsmprep.methods.lesions.matching import LesionState, Matched, follow_labels, match_lesions
+from qsmprep.methods.lesions.matching import (
+    LesionState,
+    Matched,
+    follow_labels,
+    match_lesions,
+    replace_regions,
+)
 from qsmprep.methods.lesions.measure import LesionMaps, LesionRow, measure_lesions
 from qsmprep.methods.lesions.profile import ProfileBin, Rim
 from qsmprep.methods.lesions.rules import LesionRules
@@ -19,5 +25,6 @@ __all__ = [
     "follow_labels",
     "match_lesions",
     "measure_lesions",
+    "replace_regions",
     "volumes_of",
 ]

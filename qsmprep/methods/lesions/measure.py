@@ -54,6 +54,8 @@ class LesionMaps:
         1 on the left, 2 on the right, 0 elsewhere.
     veins : (X, Y, Z) boolean array, or None
         Veins that are known.
+    mean_chi, mean_r2star : (X, Y, Z) real array, or None
+        Means of several sessions: veins are sought in them, so that all have the same.
     quantity
         What `chi` shows; anything but ``susceptibility`` is refused.
     """
@@ -66,6 +68,8 @@ class LesionMaps:
     r2star: np.ndarray | None = None
     hemispheres: np.ndarray | None = None
     veins: np.ndarray | None = None
+    mean_chi: np.ndarray | None = None
+    mean_r2star: np.ndarray | None = None
     quantity: str = SUSCEPTIBILITY
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -201,9 +205,10 @@ def _measure(
     near, lesion = maps.cut(box), labels[box] == number
     seen = near.brain & near.measured
     depth = depth_of(lesion, maps.geometry, outside=rules.profile_outside)
-    veins = find_veins(
-        near.chi, near.r2star, depth, seen, maps.geometry, vessels, given=near.veins
-    )
+    sought = (near.chi, near.r2star)
+    if near.mean_chi is not None:
+        sought = (near.mean_chi, near.mean_r2star)
+    veins = find_veins(*sought, depth, seen, maps.geometry, vessels, given=near.veins)
     inside = lesion & seen & ~veins.mask
     beside = white.around(number)
     samples = [
