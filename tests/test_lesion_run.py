@@ -324,15 +324,17 @@ def test_of_a_merged_part_each_lesion_has_its_share(tmp_path):
     assert list(table["lesion_age"].fillna(-1)) == [-1, 0, -1, 0], "it enhanced later"
 
 
-def test_an_edited_region_of_no_lesion_is_named(tmp_path):
+def test_an_edited_region_of_no_lesion_or_on_another_grid_is_named(tmp_path):
     image, edited = np.zeros((2, 8, 4, 4), dtype=np.int16)
     image[0:2], edited[0:1], edited[5:6] = 1, 1, 3
-    paths = [write(tmp_path / "lesions.nii", image)]
-    edited = write(tmp_path / "edited.nii", edited)
-    match = MatchLesions(images=paths, numbered=False, minimum_overlap=0.1, edited=edited)
-    with pytest.raises(
-        InputError, match=r"edited.nii: has a lesion 3, and those .* are 1; number"
-    ):
+    match = MatchLesions(
+        images=[write(tmp_path / "lesions.nii", image)], numbered=False, minimum_overlap=0.1
+    )
+    match.inputs.edited = write(tmp_path / "edited.nii", edited)
+    with pytest.raises(InputError, match=r"edited.nii: has a lesion 3, and .* are 1; number it"):
+        match.run(cwd=str(tmp_path))
+    match.inputs.edited = write(tmp_path / "moved.nii", image, np.diag([1, 1, 2, 1]))
+    with pytest.raises(InputError, match="moved.nii: is not on the grid of the first session"):
         match.run(cwd=str(tmp_path))
 
 

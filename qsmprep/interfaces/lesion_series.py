@@ -17,6 +17,7 @@ from nipype.interfaces.base import (
 import numpy as np
 import pandas as pd
 
+from qsmprep.bids.headers import Header, grid_difference
 from qsmprep.bids.lesion_columns import SERIES_COLUMNS, WORDS
 from qsmprep.errors import InputError
 from qsmprep.geometry import Geometry
@@ -75,7 +76,7 @@ class MatchLesions(SimpleInterface):
             )
         edited = None
         if isdefined(self.inputs.edited):
-            edited = _edited(self.inputs.edited)
+            edited = self._edited()
             matched = self._replace(matched, edited)
         anywhere = np.any([*images.values(), matched.regions], axis=0)
         for name, array in (("regions", matched.regions), ("elsewhere", anywhere)):
@@ -91,18 +92,24 @@ class MatchLesions(SimpleInterface):
         ]
         return runtime
 
+    def _edited(self):
+        """Return the edited regions, one volume."""
+        image, path = load(self.inputs.images[0])[1], Path(self.inputs.edited)
+        labels = load_labels(path)
+        labels = labels.reshape(labels.shape[:3])
+        own = Header(path, labels.shape, load(path)[1].affine)
+        # Where the first session has failed, a later one lends its echoes.
+        if grid_difference(Header(path, image.shape, image.affine), own):
+            fact = "is not on the grid of the first session that is left"
+            raise InputError(path, fact, "mend the session before it, or take the image away")
+        return labels
+
     def _replace(self, matched: Matched, edited) -> Matched:
         try:
             return replace_regions(matched, edited)
         except ValueError as error:
             remedy = "number it as the image of that name in the output folder, or make it anew"
             raise InputError(self.inputs.edited, str(error), remedy) from error
-
-
-def _edited(path: str):
-    """Return the edited regions, one volume."""
-    labels = load_labels(path)
-    return labels.reshape(labels.shape[:3])
 
 
 def _flag(state: LesionState, edited) -> str | None:
