@@ -334,7 +334,7 @@ def test_an_edited_region_of_no_lesion_or_on_another_grid_is_named(tmp_path):
     with pytest.raises(InputError, match=r"edited.nii: has a lesion 3, and .* are 1; number it"):
         match.run(cwd=str(tmp_path))
     match.inputs.edited = write(tmp_path / "moved.nii", image, np.diag([1, 1, 2, 1]))
-    with pytest.raises(InputError, match="moved.nii: is not on the grid of the first session"):
+    with pytest.raises(InputError, match=r"moved.nii: is not on the grid of the first session"):
         match.run(cwd=str(tmp_path))
 
 

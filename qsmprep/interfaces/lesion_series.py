@@ -74,11 +74,13 @@ class MatchLesions(SimpleInterface):
             matched = match_lesions(
                 images, order, geometry, minimum_overlap=self.inputs.minimum_overlap
             )
-        edited = None
+        lacking: set[int] = set()
         if isdefined(self.inputs.edited):
             edited = self._edited()
             matched = self._replace(matched, edited)
-        anywhere = np.any([*images.values(), matched.regions], axis=0)
+            lacking = {state.lesion for state in matched.states} - {*np.unique(edited).tolist()}
+        drawn = [*images.values(), matched.regions]
+        anywhere = np.any([labels > 0 for labels in drawn], axis=0)
         for name, array in (("regions", matched.regions), ("elsewhere", anywhere)):
             path = Path(runtime.cwd) / f"{name}.nii.gz"
             self._results[name] = save_like(array, image, path)
@@ -87,7 +89,8 @@ class MatchLesions(SimpleInterface):
             str(state.lesion): sizes.get(state.lesion, 0.0) for state in matched.states
         }
         self._results["states"] = [
-            _plain(state, matched, images[state.session]) | {"flag": _flag(state, edited)}
+            _plain(state, matched, images[state.session])
+            | {"flag": NOT_EDITED if state.lesion in lacking else None}
             for state in matched.states
         ]
         return runtime
@@ -110,11 +113,6 @@ class MatchLesions(SimpleInterface):
         except ValueError as error:
             remedy = "number it as the image of that name in the output folder, or make it anew"
             raise InputError(self.inputs.edited, str(error), remedy) from error
-
-
-def _flag(state: LesionState, edited) -> str | None:
-    """Return what to beware of where regions were edited, but not that of this lesion."""
-    return None if edited is None or (edited == state.lesion).any() else NOT_EDITED
 
 
 def _plain(state: LesionState, matched: Matched, image) -> dict[str, object]:
