@@ -15,6 +15,7 @@ from qsmprep.interfaces.lesion_series import MatchLesions, TabulateSeries
 from qsmprep.interfaces.lesions import MeasureLesions
 from qsmprep.interfaces.longitudinal import CommonMask, MeanMap
 from qsmprep.interfaces.registration import ApplyTransforms
+from qsmprep.interfaces.shares import CarryShare
 from qsmprep.workflows.participant_space import init_participant_space_wf
 from qsmprep.workflows.sharing import name_of
 from qsmprep.workflows.study import Study, figure_sink, lesion_series_sink
@@ -171,7 +172,8 @@ def _carry(
     carried = {}
     for port in _drawn(acquisition):
         route = pe.Node(Merge(2), name=f"{port}_route{mark}")
-        carry = pe.Node(ApplyTransforms(interpolation="genericLabel"), name=f"carry_{port}{mark}")
+        labels = ApplyTransforms(interpolation="genericLabel")
+        carry = pe.Node(CarryShare() if port == "veins" else labels, name=f"carry_{port}{mark}")
         workflow.connect([
             (own, route, [(f"{port}_to_t1w", "in1")]),
             (onward, route, [("out", "in2")]),

@@ -14,6 +14,7 @@ from qsmprep.interfaces.lesion_figures import DrawLesions
 from qsmprep.interfaces.lesions import MeasureLesions, NumberLesions
 from qsmprep.interfaces.masking import FindBrain
 from qsmprep.interfaces.registration import ApplyTransforms, RigidToMagnitude
+from qsmprep.interfaces.shares import CarryShare
 from qsmprep.methods.lesions import LesionRules
 from qsmprep.methods.regions import Rules
 from qsmprep.workflows._graph import open_graph
@@ -167,7 +168,7 @@ def init_lesions_wf(
             (inputnode, flair, [("t1w_brain", "inputnode.t1w_brain")]),
             (flair, outputnode, [("outputnode.flair_to_t1w", "flair_to_t1w")]),
         ])  # fmt: skip
-        carry = _carry(workflow, "FLAIR", "flair", interpolation="linear")
+        carry = _carry(workflow, "FLAIR", "flair", ApplyTransforms(interpolation="linear"))
         carry.inputs.image = str(given.flair)
         workflow.connect(carry, "resampled", outputnode, "flair")
     workflow.connect([
@@ -186,7 +187,9 @@ def init_lesions_wf(
         if kind == "veins":
             workflow.connect(source, field, outputnode, "veins")
         if given.images[kind].space != "GRE":
-            carry = _carry(workflow, given.images[kind].space, kind, interpolation="genericLabel")
+            labels = ApplyTransforms(interpolation="genericLabel")
+            interface = CarryShare() if kind == "veins" else labels
+            carry = _carry(workflow, given.images[kind].space, kind, interface)
             workflow.connect(source, field, carry, "image")
             source, field = carry, "resampled"
         workflow.connect(source, field, measure, port)
@@ -195,10 +198,12 @@ def init_lesions_wf(
     return workflow
 
 
-def _carry(workflow: pe.Workflow, space: str, kind: str, *, interpolation: str) -> pe.Node:
+def _carry(
+    workflow: pe.Workflow, space: str, kind: str, interface: ApplyTransforms | CarryShare
+) -> pe.Node:
     """Return who carries an image of the T1w or the FLAIR to the space of the echoes."""
     inputnode, flair = workflow.get_node("inputnode"), workflow.get_node("flair_wf")
-    carry = pe.Node(ApplyTransforms(interpolation=interpolation), name=f"carry_{kind}")
+    carry = pe.Node(interface, name=f"carry_{kind}")
     workflow.connect(inputnode, "magnitude", carry, "reference")
     if space == "T1w":
         workflow.connect(inputnode, "t1w_to_gre", carry, "transforms")

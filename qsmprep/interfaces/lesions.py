@@ -32,6 +32,13 @@ from qsmprep.methods.lesions import (
 from qsmprep.methods.regions import Rules
 from qsmprep.units import PPB_PER_PPM
 
+VEIN = 0.2
+"""
+Part of a voxel that a drawn vein fills, from which on the voxel is left out.
+
+Of a line a voxel wide no voxel of another grid may hold more than a quarter.
+"""
+
 NO_VOXEL = "no voxel on the grid of the echoes"
 
 
@@ -85,7 +92,7 @@ class _MeasureLesionsInputSpec(BaseInterfaceInputSpec):
     not_white = traits.List(traits.Int, usedefault=True, desc="labels that are no white matter")
     mean_chi = File(exists=True, desc="mean of several sessions: veins are sought in it")
     mean_r2star = File(exists=True, desc="mean of several sessions: veins are sought in it")
-    veins = InputMultiObject(File(exists=True), desc="veins that are known, in any of the masks")
+    veins = InputMultiObject(File(exists=True), desc="part of each voxel that known veins fill")
     enhancing = File(exists=True, desc="what takes up gadolinium")
     elsewhere = File(exists=True, desc="lesions of any session: no normal white matter")
     readings = traits.List(traits.Any, usedefault=True, desc="rows of a reader's table")
@@ -153,7 +160,7 @@ class MeasureLesions(SimpleInterface):
             white &= ~load_mask(self.inputs.elsewhere)
         veins = None
         if isdefined(self.inputs.veins):
-            veins = np.any([load_mask(path) for path in self.inputs.veins], axis=0)
+            veins = np.any([load(path)[0] >= VEIN for path in self.inputs.veins], axis=0)
         mean_chi, mean_r2star = (
             load(path)[0] if isdefined(path) else None
             for path in (self.inputs.mean_chi, self.inputs.mean_r2star)
