@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from qsmprep.interfaces.lesions import VEIN
-from qsmprep.interfaces.shares import CarryShare, finer
+from qsmprep.interfaces.shares import CarryShare, samples
 
 
 def write(path, array, affine):
@@ -65,8 +65,17 @@ def test_thick_slices_know_how_much_of_them_is_vein(tmp_path):
 
 def test_samples_lie_evenly_in_their_voxel():
     reference = nb.Nifti1Image(np.zeros((4, 5, 6), np.uint8), np.diag([2.0, 1.0, 3.0, 1.0]))
-    fine, times = finer(reference, nb.Nifti1Image(np.zeros((2, 2, 2), np.uint8), np.eye(4)))
-    assert list(times) == [2, 1, 3]
-    assert fine.shape == (8, 5, 18)
-    np.testing.assert_allclose(fine.affine @ [0, 0, 0, 1], [-0.5, 0, -1, 1])
-    np.testing.assert_allclose(fine.affine @ [1, 0, 2, 1], [0.5, 0, 1, 1])
+    grids = samples(reference, nb.Nifti1Image(np.zeros((2, 2, 2), np.uint8), np.eye(4)))
+    assert {grid.shape for grid in grids} == {(4, 5, 6)}
+    first = sorted(tuple(grid.affine[:3, 3].tolist()) for grid in grids)
+    assert first == [(x, 0.0, z) for x in (-0.5, 0.5) for z in (-1.0, 0.0, 1.0)]
+
+
+def test_an_empty_mask_and_one_at_the_border_keep_what_they_have(tmp_path):
+    assert not carried(tmp_path, np.zeros((9, 9, 9)), np.eye(4), (9, 9, 9)).any()
+    mask = np.zeros((9, 9, 9))
+    mask[0, 4, :] = 1
+    share = carried(tmp_path, mask, np.eye(4), (9, 9, 9))
+    # Shifted by half a voxel along each axis: the last voxel is half outside.
+    assert share.sum() == pytest.approx(8.5)
+    assert share[0, 4, 0] == pytest.approx(0.25)

@@ -13,8 +13,9 @@ from nipype.interfaces.base import (
     TraitedSpec,
 )
 import numpy as np
+from scipy import ndimage
 
-from qsmprep.interfaces._nifti import load, load_mask, save_like
+from qsmprep.interfaces._nifti import load, save_like
 from qsmprep.interfaces.registration import resample, seeded_ants, to_ants
 
 FINEST = 3
@@ -46,24 +47,38 @@ class CarryShare(SimpleInterface):
 
     def _run_interface(self, runtime):
         ants = seeded_ants(0)
-        mask, image = load_mask(self.inputs.image), load(self.inputs.image)[1]
         reference = nb.Nifti1Image.from_filename(self.inputs.reference)
-        fine, times = finer(reference, image)
-        moving = to_ants(ants, mask.reshape(mask.shape[:3]).astype(np.float32), image.affine)
-        sampled = resample(ants, moving, fine, self.inputs.transforms, "linear")
-        x, y, z = reference.shape[:3]
-        parts = sampled.reshape(x, times[0], y, times[1], z, times[2])
+        mask, image = cropped(self.inputs.image)
+        moving = to_ants(ants, mask, image.affine)
+        grids = samples(reference, image)
+        share = np.zeros(reference.shape[:3], np.float32)
+        for grid in grids:  # one after the other, or they would need the memory of a finer image
+            share += resample(ants, moving, grid, self.inputs.transforms, "linear") / len(grids)
         path = Path(runtime.cwd) / "resampled.nii.gz"
-        self._results["resampled"] = save_like(parts.mean(axis=(1, 3, 5)), reference, path)
+        self._results["resampled"] = save_like(share, reference, path)
         return runtime
 
 
-def finer(reference: nb.Nifti1Image, image: nb.Nifti1Image) -> tuple[nb.Nifti1Image, np.ndarray]:
-    """Return a grid that parts voxels to about the size of an image's, and into how many."""
+def cropped(path: str) -> tuple[np.ndarray, nb.Nifti1Image]:
+    """Return the part of a mask that is not empty, with a margin of zeros, and its grid."""
+    array, image = load(path)
+    inside = np.pad(array.reshape(array.shape[:3]) > 0, 1)
+    found = ndimage.find_objects(inside.astype(np.uint8)) or [(slice(1, 2),) * 3]
+    box = tuple(slice(side.start - 1, side.stop + 1) for side in found[0])
+    affine = image.affine.copy()
+    affine[:3, 3] += affine[:3, :3] @ [side.start - 1 for side in box]
+    part = inside[box]
+    return part, nb.Nifti1Image(part.astype(np.uint8), affine)
+
+
+def samples(reference: nb.Nifti1Image, image: nb.Nifti1Image) -> list[nb.Nifti1Image]:
+    """Return grids with one sample in each voxel, which together are about as fine as an image."""
     size, wanted = (np.linalg.norm(one.affine[:3, :3], axis=0) for one in (reference, image))
     times = np.clip(np.ceil(size / wanted.min() - 0.1), 1, FINEST).astype(int)
-    affine = reference.affine @ np.diag([*(1 / times), 1])
-    # The first sample lies in the middle of the first part, not of the voxel.
-    affine[:3, 3] += reference.affine[:3, :3] @ ((1 / times - 1) / 2)
-    shape = tuple(np.array(reference.shape[:3]) * times)
-    return nb.Nifti1Image(np.broadcast_to(np.float32(0), shape), affine), times
+    empty = np.broadcast_to(np.float32(0), reference.shape[:3])
+    grids = []
+    for place in np.ndindex(*times):
+        affine = reference.affine.copy()
+        affine[:3, 3] += affine[:3, :3] @ ((np.array(place) + 0.5) / times - 0.5)
+        grids.append(nb.Nifti1Image(empty, affine))
+    return grids
