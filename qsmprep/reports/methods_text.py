@@ -45,6 +45,7 @@ def methods_text(
     digest: str,
     labels: Mapping[str, str] | None,
     container: str = "",
+    lesions: bool = False,
 ) -> str:
     """
     Return the methods section as Markdown: every step with its parameters and its paper.
@@ -62,6 +63,8 @@ def methods_text(
         ``Source``; None for maps without regions.
     container
         Image it ran in, if any.
+    lesions
+        Whether lesions were given.
     """
     lines = [
         "# Methods",
@@ -82,6 +85,7 @@ def methods_text(
         "- Susceptibility-weighted image (Haacke et al., 2004, doi:10.1002/mrm.20198)"
         f"{_list(stages['swi'])}.",
         *(_anatomy(stages, labels) if labels else ["- Regions: none were asked for."]),
+        *([_lesions(stages["lesions"])] if lesions else []),
         "",
         "# References",
         "",
@@ -119,6 +123,14 @@ def _anatomy(stages: Mapping[str, Mapping[str, object]], labels: Mapping[str, st
         "- Voxels that a region's mean rests on: in the brain and of trusted phase; rules"
         f"{_list(stages['regions'])} (mm, ppm; partial volume in cortex only).",
     ]
+
+
+def _lesions(settings: Mapping[str, object]) -> str:
+    """Return by which rules lesions were measured."""
+    return (
+        f"- Lesions, drawn by others: rules{_list(settings)} (mm, mm³, ppm). Figures of rims are "
+        "a research aid, for which a human reading is required."
+    )
 
 
 def _credits(labels: Mapping[str, str]) -> str:
