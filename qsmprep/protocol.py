@@ -17,6 +17,7 @@ from qsmprep.methods.background import BACKGROUND_REMOVALS
 from qsmprep.methods.echoes import OFFSETS
 from qsmprep.methods.field import FIELD_FITS
 from qsmprep.methods.inversion import INVERSIONS
+from qsmprep.methods.lesions import LesionRules
 from qsmprep.methods.masking import BRAIN_MASKS
 from qsmprep.methods.regions import Rules
 from qsmprep.methods.relaxometry import RELAXOMETRY
@@ -256,6 +257,7 @@ SETTINGS = {
     "normalisation": Normalisation,
     "segmentation": Segmentation,
     "regions": Rules,
+    "lesions": LesionRules,
 }
 """The stages that have settings but no choice of algorithms."""
 
@@ -279,6 +281,7 @@ class Protocol:
     normalisation: Normalisation
     segmentation: Segmentation
     regions: Rules
+    lesions: LesionRules
 
     @classmethod
     def read(cls, source: str | Path = DEFAULT, changes: Sequence[str] = ()) -> Protocol:

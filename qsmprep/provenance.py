@@ -64,4 +64,6 @@ def boilerplate(request: Request, atlas: Atlas | None) -> str:
         digest=request.protocol.digest(),
         labels=atlas.credits if atlas else None,
         container=" ".join(container().values()),
+        lesions="lesions" in request.derivatives,
+        longitudinal=request.longitudinal,
     )

@@ -17,6 +17,7 @@ import time
 from qsmprep.bids.atlas import Atlas
 from qsmprep.bids.dataset import read_plan
 from qsmprep.bids.left_out import without
+from qsmprep.bids.lesion_regions import with_edited_regions
 from qsmprep.bids.lesions import with_lesions
 from qsmprep.bids.models import Plan
 from qsmprep.bids.needs import with_masks, with_t1w
@@ -86,7 +87,8 @@ def make_plan(request: Request) -> Plan:
     elif request.protocol.masking.method == "t1w":
         plan = with_t1w(plan)
     if folder := request.derivatives.get("lesions"):
-        plan = with_lesions(plan, folder, request.bids_dir)
+        plan = with_lesions(plan, folder, request.bids_dir, request.protocol.lesions.minimum_mm3)
+        plan = with_edited_regions(plan, folder, longitudinal_of(request, plan))
     return plan
 
 

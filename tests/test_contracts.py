@@ -55,7 +55,8 @@ EXAMPLES = {
     },
     "init_lesions_wf": {
         "given": LESIONS,
-        "rules": PROTOCOL.regions,
+        "rules": PROTOCOL.lesions,
+        "vessels": PROTOCOL.regions,
         "regions": [(1, "putamen", "L")],
         "not_white": [1],
         "seed": 1,

@@ -1,8 +1,9 @@
 """Lesions that somebody else has marked: which are taken, and what is wrong with the others."""
 
 from collections import Counter
+import re
 
-from bids_skeleton import AFFINE, SHAPE, facts, write_dataset, write_image
+from bids_skeleton import AFFINE, SHAPE, facts, write_dataset, write_gre, write_image
 import nibabel as nb
 import numpy as np
 import pytest
@@ -10,7 +11,9 @@ import pytest
 from qsmprep import cli
 from qsmprep.bids.atlas import Atlas, AtlasMember
 from qsmprep.bids.dataset import read_plan
+from qsmprep.bids.lesion_regions import with_edited_regions
 from qsmprep.bids.lesions import check_folder, kind_of, with_lesions
+from qsmprep.bids.longitudinal import find_longitudinal
 from qsmprep.bids.outcome import expected_of
 from qsmprep.errors import RequestError
 from qsmprep.methods.regions import Region
@@ -20,6 +23,7 @@ from qsmprep.workflows.base import build
 from qsmprep.workflows.steps import steps_of_lesions
 from qsmprep.workflows.study import Study
 
+MASK = "space-T1w_label-lesion_mask.nii.gz"
 ELSEWHERE = AFFINE.copy()
 ELSEWHERE[0, 3] = 99
 
@@ -57,7 +61,7 @@ def tell(folder, text, name="lesions"):
 
 
 def plan_of(bids, folder):
-    return with_lesions(read_plan(bids), folder, bids)
+    return with_lesions(read_plan(bids), folder, bids, 3.0)
 
 
 def given(bids, folder):
@@ -262,3 +266,61 @@ def test_a_job_is_asked_for_what_lesions_need(bids, folder, tmp_path):
     told = Counter(steps_of_lesions(plan.acquisitions[0].lesions))
     assert steps(plan) - steps(read_plan(bids)) == told
     assert all(cost.cost_of(kind) is not cost.UNKNOWN for kind, _ in told)
+
+
+REGIONS = "space-baseline_label-lesion_dseg.nii.gz"
+
+
+@pytest.fixture
+def sessions(tmp_path):
+    """Return a dataset of a participant seen twice, and the lesions of both sessions."""
+    root, lesions = tmp_path / "seen twice", tmp_path / "lesions"
+    for session in ("1", "2"):
+        anat = write_gre(root, f"sub-01_ses-{session}")
+        write_image(anat / f"sub-01_ses-{session}_T1w.nii.gz")
+        path = lesions / f"sub-01/ses-{session}/anat/sub-01_ses-{session}_{MASK}"
+        path.parent.mkdir(parents=True)
+        write_mask(path)
+    (root / "dataset_description.json").write_text('{"Name": "x", "BIDSVersion": "1.10.0"}')
+    (lesions / "sub-01/anat").mkdir()
+    return root, lesions
+
+
+def write_mask(path, affine=AFFINE):
+    array = np.zeros(SHAPE, dtype=np.uint8)
+    array[2:5, 2:5, 2:5] = 1
+    nb.Nifti1Image(array, affine).to_filename(path)
+
+
+def edited_plan(root, lesions):
+    plan = with_lesions(read_plan(root), lesions, root, 3.0)
+    return with_edited_regions(plan, lesions, find_longitudinal(plan.acquisitions, root))
+
+
+def test_edited_regions_belong_to_all_sessions(sessions):
+    root, lesions = sessions
+    path = lesions / f"sub-01/anat/sub-01_{REGIONS}"
+    write_mask(path)
+    plan = edited_plan(root, lesions)
+    assert [one.lesions.regions for one in plan.acquisitions] == [path, path]
+    assert not plan.issues
+
+
+def test_edited_regions_on_another_grid_are_refused_by_name(sessions):
+    root, lesions = sessions
+    write_mask(lesions / f"sub-01/anat/sub-01_{REGIONS}", affine=ELSEWHERE)
+    plan = edited_plan(root, lesions)
+    assert not plan.acquisitions
+    told = str(plan.errors[0])
+    assert re.search(r"its affine puts voxels up to 9\d mm off .*_part-mag.*; edit sub-01_", told)
+
+
+@pytest.mark.parametrize("name", [f"sub-01_acq-other_{REGIONS}", f"sub-01_run-2_{REGIONS}"])
+def test_edited_regions_of_nothing_are_told_of(sessions, name):
+    root, lesions = sessions
+    write_mask(lesions / "sub-01/anat" / name)
+    plan = edited_plan(root, lesions)
+    assert [one.lesions.regions for one in plan.acquisitions] == [None, None]
+    (issue,) = plan.warnings
+    assert name in str(issue)
+    assert "is not used" in str(issue)

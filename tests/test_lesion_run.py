@@ -10,6 +10,7 @@ import pytest
 
 from qsmprep.bids.lesion_columns import COLUMNS, PROFILE_COLUMNS, SERIES_COLUMNS
 from qsmprep.bids.status import read_status
+from qsmprep.errors import InputError
 from qsmprep.interfaces.lesion_series import MatchLesions, read_lesions, series_table
 from qsmprep.interfaces.lesions import MeasureLesions, NumberLesions, readings_of, sides
 from qsmprep.simulate.acquisition import SessionSpec
@@ -18,8 +19,10 @@ from qsmprep.simulate.lesions import CHANGE, Ball
 
 QUICK = [
     *("--protocol", "fast", "--set", "normalisation.spacing=6", "--set", "segmentation.spacing=6"),
-    *("--set", "inversion.method=tkd", "--atlas", "simulated", "--longitudinal"),
+    *("--set", "inversion.method=tkd", "--set", "lesions.rim=2.0"),
+    *("--atlas", "simulated", "--longitudinal"),
 ]
+EDITED = "sub-01_space-baseline_label-lesion_dseg.nii.gz"
 BALLS = (Ball(20.0, radius=9.0), Ball(30.0, radius=9.0, hemisphere="R", sessions=("02",)))
 
 
@@ -42,7 +45,32 @@ def bids(tmp_path_factory):
         "lesion_id\trim\tenhancement\treader\n1\tno\tnodular\tA\n2\tyes\tnone\tA\n",
         encoding="utf-8",
     )
+    draw_veins(root / "derivatives/lesions/sub-01/ses-02/anat/sub-01_ses-02_space-FLAIR")
+    edit_regions(root)
     return root
+
+
+def draw_veins(stem):
+    """Draw a line through the middle of the lesion on the right."""
+    image = nb.load(f"{stem}_label-lesion_mask.nii.gz")
+    mask = image.get_fdata() > 0
+    at = np.argwhere(mask)
+    right = at[nb.affines.apply_affine(image.affine, at)[:, 0] > 0]
+    veins = np.zeros(image.shape, dtype=np.uint8)
+    x, y, _ = np.rint(right.mean(axis=0)).astype(int)
+    veins[x, y] = mask[x, y]
+    nb.Nifti1Image(veins, image.affine).to_filename(f"{stem}_label-vein_mask.nii.gz")
+
+
+def edit_regions(root):
+    """Take the uppermost slice off the lesion of the first session."""
+    path = "derivatives/truth/sub-01/ses-01/anat/sub-01_ses-01_desc-lesions_dseg.nii.gz"
+    image = nb.load(root / path)
+    edited = (image.get_fdata() > 0).astype(np.int16)
+    edited[:, :, np.argwhere(edited)[:, 2].max()] = 0
+    folder = root / "derivatives/lesions/sub-01/anat"
+    folder.mkdir()
+    nb.Nifti1Image(edited, image.affine).to_filename(folder / EDITED)
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +122,7 @@ def test_sidecars_ask_for_a_human_reading_and_name_what_was_drawn(run):
     path = run.out / "sub-01/ses-01/anat/sub-01_ses-01_lesions.json"
     sidecar = json.loads(path.read_text(encoding="utf-8"))
     assert "human reading" in sidecar["Lesions"]["Purpose"]
+    assert sidecar["GeneratedBy"]["Parameters"]["lesions"]["rim"] == 2.0
     (image,) = sidecar["LesionImages"]
     assert image.startswith("bids:lesions:sub-01/ses-01/anat/")
     assert sidecar.keys() >= COLUMNS.keys()
@@ -120,12 +149,34 @@ def test_lesions_are_followed(bids, run):
     # The second session planted 10 ppb more; two ppb are asked for at 1 mm, and there are 3.
     change = series["difference"][1] - series["difference"][0]
     assert change == pytest.approx(10, abs=3)
-    # Voxels are the same, but for those that a vein takes.
-    assert series["n_label"][0] == series["n_label"][1]
+    # Voxels are the same in all sessions, for each lesion.
+    for column in ("n_label", "n_vessel", "n_voxels", "vein_fraction", "coverage"):
+        first, later = series[column][::2], series[column][1::2]
+        np.testing.assert_array_equal(first, later, err_msg=column)
     old = series.loc[series["lesion_id"] == "1", "own_ids"]
     enhancing = series["enhancement"] == "nodular"
     assert old.notna().all()
     assert list(series["lesion_age"][enhancing]) == [0]
+
+
+def test_veins_of_one_session_are_left_out_in_all(run):
+    series = read_lesions(run.out / "sub-01/anat/sub-01_lesions.tsv").set_index("lesion_id")
+    # A line of 18 mm in voxels of 3 mm, that the second session drew; the first is the same.
+    assert list(series["session_id"]["2"]) == ["ses-01", "ses-02"]
+    assert series["n_vessel"]["2"].min() >= 5
+    assert set(series["n_vessel"]["1"]) == {0}
+
+
+def test_edited_regions_stand_for_those_that_were_drawn(bids, run):
+    edited = nb.load(bids / "derivatives/lesions/sub-01/anat" / EDITED).get_fdata()
+    used = nb.load(run.out / "sub-01/anat" / EDITED).get_fdata()
+    np.testing.assert_array_equal(used == 1, edited == 1)
+    series = read_lesions(run.out / "sub-01/anat/sub-01_lesions.tsv").set_index("lesion_id")
+    assert set(series["n_label"]["1"]) == {np.count_nonzero(edited)}
+    assert not series["flag"]["1"].fillna("").str.contains("region not edited").any()
+    assert series["flag"]["2"].str.contains("region not edited").all()
+    sidecar = json.loads((run.out / "sub-01/anat/sub-01_lesions.json").read_text("utf-8"))
+    assert sidecar["EditedRegions"] == f"bids:lesions:sub-01/anat/{EDITED}"
 
 
 def test_pages_show_the_lesions(run):
@@ -168,10 +219,12 @@ def test_readers_who_differ_are_both_quoted():
 def test_parts_of_a_mask_are_numbered_by_size_and_specks_are_told(tmp_path):
     mask = np.zeros((9, 9, 9), dtype=np.uint8)
     mask[0, 0, 0], mask[2:4, 2:4, 2:4], mask[6:9, 6:9, 6:9] = 1, 1, 1
-    done = NumberLesions(image=write(tmp_path / "mask.nii", mask), numbered=False)
+    done = NumberLesions(image=write(tmp_path / "mask.nii", mask), numbered=False, minimum_mm3=3.0)
     found = done.run(cwd=str(tmp_path)).outputs
     assert found.volumes == {"1": 27.0, "2": 8.0}
     assert found.dropped == [1.0]
+    more = NumberLesions(image=done.inputs.image, numbered=False, minimum_mm3=10.0)
+    assert more.run(cwd=str(tmp_path)).outputs.dropped == [8.0, 1.0]
 
 
 @pytest.fixture
@@ -194,6 +247,7 @@ def measured_inputs(tmp_path):
         "referenced": {"Reference": {"name": "csf"}},
         "regions": [(1, "cerebral-white-matter", "L")],
         "rules": {},
+        "vessels": {},
         "ids": {"participant_id": "sub-01", "session_id": "ses-01"},
     }
 
@@ -224,18 +278,31 @@ def test_a_lesion_that_the_echoes_do_not_see_keeps_its_row(measured):
     assert np.isnan(row["chi_mean"])
 
 
-def test_rules_stand_in_the_sidecar(measured):
-    rules = measured[1]["Lesions"]
-    assert rules["WhiteMatter"]["inner"] == 2.0
-    assert rules["Rim"]["rim"] == 1.5
-    json.dumps(rules)
+def test_thresholds_of_the_protocol_are_used(measured, measured_inputs, tmp_path):
+    default = measured[0].loc["7"]
+    rules = {"rim": 2.0, "white_outer": 4.0, "white_probability": 0.5, "rim_completeness": 0.0}
+    done = MeasureLesions(**measured_inputs | {"rules": rules}).run(cwd=str(tmp_path))
+    row = read_lesions(done.outputs.table).set_index("lesion_id").loc["7"]
+    assert row["n_rim"] > default["n_rim"]
+    assert row["nawm_n_voxels"] < default["nawm_n_voxels"]
+    assert row["chi_mean"] == default["chi_mean"]
+    strict = measured_inputs | {"rules": {"white_probability": 0.9}}
+    half = np.full((30, 30, 30), 0.6)
+    strict["wm"] = write(tmp_path / "half.nii", half)
+    done = MeasureLesions(**strict).run(cwd=str(tmp_path))
+    assert set(read_lesions(done.outputs.table)["nawm_n_voxels"].dropna()) == {0}
+    assert "human reading" in measured[1]["Lesions"]["Purpose"]
 
 
 def test_of_a_merged_part_each_lesion_has_its_share(tmp_path):
     first, later = np.zeros((2, 12, 4, 4), dtype=np.int16)
     first[0:4], first[8:12], later[0:12] = 1, 2, 1
     paths = [write(tmp_path / f"{n}.nii", image) for n, image in enumerate((first, later))]
-    found = MatchLesions(images=paths, numbered=False).run(cwd=str(tmp_path)).outputs
+    found = (
+        MatchLesions(images=paths, numbered=False, minimum_overlap=0.1)
+        .run(cwd=str(tmp_path))
+        .outputs
+    )
     assert found.volumes == {"1": 64.0, "2": 64.0}
     assert [state["state"] for state in found.states] == ["baseline", "merged"] * 2
     fixed, own = (
@@ -258,11 +325,29 @@ def test_of_a_merged_part_each_lesion_has_its_share(tmp_path):
     assert list(table["lesion_age"].fillna(-1)) == [-1, 0, -1, 0], "it enhanced later"
 
 
+def test_an_edited_region_of_no_lesion_or_on_another_grid_is_named(tmp_path):
+    image, edited = np.zeros((2, 8, 4, 4), dtype=np.int16)
+    image[0:2], edited[0:1], edited[5:6] = 1, 1, 3
+    match = MatchLesions(
+        images=[write(tmp_path / "lesions.nii", image)], numbered=False, minimum_overlap=0.1
+    )
+    match.inputs.edited = write(tmp_path / "edited.nii", edited)
+    with pytest.raises(InputError, match=r"edited.nii: has a lesion 3, and .* are 1; number it"):
+        match.run(cwd=str(tmp_path))
+    match.inputs.edited = write(tmp_path / "moved.nii", image, np.diag([1, 1, 2, 1]))
+    with pytest.raises(InputError, match=r"moved.nii: is not on the grid of the first session"):
+        match.run(cwd=str(tmp_path))
+
+
 def test_numbers_that_a_reader_gave_are_kept_through_time(tmp_path):
     first, later = np.zeros((2, 8, 4, 4), dtype=np.int16)
     first[0:2], later[4:6] = 5, 5  # a lesion that moved away is still number 5
     paths = [write(tmp_path / f"{n}.nii", image) for n, image in enumerate((first, later))]
-    found = MatchLesions(images=paths, numbered=True).run(cwd=str(tmp_path)).outputs
+    found = (
+        MatchLesions(images=paths, numbered=True, minimum_overlap=0.1)
+        .run(cwd=str(tmp_path))
+        .outputs
+    )
     assert {state["lesion"] for state in found.states} == {5}
     assert [state["state"] for state in found.states] == ["baseline", "persistent"]
     anywhere = nb.load(found.elsewhere).get_fdata()
@@ -271,13 +356,21 @@ def test_numbers_that_a_reader_gave_are_kept_through_time(tmp_path):
 
 def test_somebody_without_lesions_has_empty_tables(tmp_path, measured_inputs):
     nothing = write(tmp_path / "nothing.nii", np.zeros((30, 30, 30), dtype=np.int16))
-    numbered = NumberLesions(image=nothing, numbered=False).run(cwd=str(tmp_path)).outputs
+    numbered = (
+        NumberLesions(image=nothing, numbered=False, minimum_mm3=3.0)
+        .run(cwd=str(tmp_path))
+        .outputs
+    )
     assert numbered.volumes == {}
     inputs = measured_inputs | {"labels": numbered.labels, "volumes": {}}
     table = read_lesions(MeasureLesions(**inputs).run(cwd=str(tmp_path)).outputs.table)
     assert list(table) == list(COLUMNS)
     assert table.empty
-    found = MatchLesions(images=[nothing, nothing], numbered=False).run(cwd=str(tmp_path)).outputs
+    found = (
+        MatchLesions(images=[nothing, nothing], numbered=False, minimum_overlap=0.1)
+        .run(cwd=str(tmp_path))
+        .outputs
+    )
     series = series_table([table, table], [table, table], found.states, [0.0, None])
     assert list(series) == list(SERIES_COLUMNS)
     assert series.empty

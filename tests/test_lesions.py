@@ -17,6 +17,7 @@ from qsmprep.methods.lesions import (
     follow_labels,
     match_lesions,
     measure_lesions,
+    replace_regions,
     volumes_of,
 )
 
@@ -181,3 +182,22 @@ def test_sessions_that_do_not_fit_are_refused():
         match_lesions({"a": image, "b": image[1:]}, "ab", CUBE)
     with pytest.raises(ValueError, match="overlap is 0"):
         match_lesions({"a": image}, "a", CUBE, minimum_overlap=0)
+
+
+def test_edited_regions_replace_those_of_their_lesions_alone():
+    first, later = np.zeros((2, 20, 4, 4), dtype=np.int32)
+    first[0:4], later[0:4], later[8:12], later[14:18] = 1, 1, 2, 3
+    found = match_lesions({"1": first, "2": later}, ["1", "2"], CUBE)
+    edited = np.zeros_like(first)
+    edited[1:5], edited[8:9] = 1, 2  # smaller, and grown at one side
+    regions = replace_regions(found, edited)
+    np.testing.assert_array_equal(regions.regions[:14], edited[:14])
+    np.testing.assert_array_equal(regions.regions[14:] == 3, later[14:] == 3)
+    assert regions.states == found.states
+    edited[19] = 7
+    with pytest.raises(
+        ValueError, match="has a lesion 7, and those that were matched are 1, 2, 3"
+    ):
+        replace_regions(found, edited)
+    with pytest.raises(ValueError, match="has lesion 2 nowhere where that lesion was first seen"):
+        replace_regions(found, np.where(later == 3, 2, 0))

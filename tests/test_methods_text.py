@@ -9,22 +9,33 @@ LABELS = {
 }
 
 
-def text_of(*changes, labels=LABELS):
+def text_of(*changes, labels=LABELS, **done):
     atlas = "OASIS" if labels else "none"
     protocol = Protocol.read("consensus", [f"segmentation.atlas={atlas}", *changes])
-    text = methods_text(
-        protocol.stages, ALGORITHMS, name="consensus", digest=protocol.digest(), labels=labels
-    )
+    told = {"name": "consensus", "digest": protocol.digest(), "labels": labels}
+    text = methods_text(protocol.stages, ALGORITHMS, **told, **done)
     return text, protocol
 
 
 def test_every_setting_stands_in_the_text():
-    text, protocol = text_of()
+    text, protocol = text_of(lesions=True)
     for stage, settings in protocol.stages.items():
         for name, value in settings.items():
             if name != "seed":  # of no meaning to a reader
                 assert str(value) in text, (stage, name)
     assert protocol.digest() in text
+
+
+def test_thresholds_of_lesions_are_told_where_there_are_any_as_an_aid():
+    assert "esions" not in text_of()[0]
+    text, _ = text_of("lesions.rim=1.75", lesions=True)
+    assert "rim 1.75" in text
+    assert "a human reading is required" in text
+
+
+def test_the_space_of_all_sessions_is_told_where_they_were_brought_together():
+    assert "2012.02.084" in text_of(longitudinal=True)[0]
+    assert "essions" not in text_of()[0]
 
 
 def test_the_papers_of_the_methods_used_are_cited_and_no_others():

@@ -25,7 +25,7 @@ def test_spelling_out_a_default_does_not_change_the_digest():
 
 def test_any_changed_setting_changes_the_digest():
     changes = ["inversion.method=tkd", "background.padding=8", "phase.sign=as-is",
-               "segmentation.seed=2", "referencing.method=csf"]  # fmt: skip
+               "segmentation.seed=2", "referencing.method=csf", "lesions.rim=2"]  # fmt: skip
     digests = {Protocol.read("consensus", [change]).digest() for change in changes}
     assert len(digests | {Protocol.read().digest()}) == len(changes) + 1
 
@@ -54,6 +54,9 @@ def test_another_method_comes_with_its_own_defaults():
         ("referencing.method=label", "name the region, such as"),
         ("referencing.region=thalamus", "are for method = .label., not whole-brain"),
         ("trust.two_pass=yes", "true or false is needed"),
+        ("lesions.rim=3", r"rim = 3: give at most core = 2.5, where the core begins"),
+        ("lesions.minimum_mm3=-1", "minimum_mm3 = -1: give 0 to 100000"),
+        ("lesions.radius=3", "radius: lesions takes minimum_mm3, minimum_overlap"),
         ("inversion", "stage.name=value"),
     ],
 )

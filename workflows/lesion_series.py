@@ -9,12 +9,13 @@ from nipype.interfaces.utility import IdentityInterface, Merge, Select
 from nipype.pipeline import engine as pe
 
 from qsmprep.bids.longitudinal import Longitudinal, Series
-from qsmprep.bids.models import Acquisition
+from qsmprep.bids.models import Acquisition, LesionImage
 from qsmprep.interfaces.lesion_figures import DrawLesions
 from qsmprep.interfaces.lesion_series import MatchLesions, TabulateSeries
 from qsmprep.interfaces.lesions import MeasureLesions
-from qsmprep.interfaces.longitudinal import CommonMask
+from qsmprep.interfaces.longitudinal import CommonMask, MeanMap
 from qsmprep.interfaces.registration import ApplyTransforms
+from qsmprep.interfaces.shares import CarryShare
 from qsmprep.workflows.participant_space import init_participant_space_wf
 from qsmprep.workflows.sharing import name_of
 from qsmprep.workflows.study import Study, figure_sink, lesion_series_sink
@@ -31,7 +32,8 @@ def connect_lesion_series(
 
     Everything is carried to the echoes of the first session with one interpolation: lesions as
     they were drawn, susceptibility as it was inverted. Each lesion is then measured in the same
-    voxels in all sessions, those where it was first seen.
+    voxels in all sessions: where it was first seen, or where somebody says so, without what is a
+    vein in the mean of all sessions or was drawn as one in any of them.
 
     Parameters
     ----------
@@ -48,12 +50,17 @@ def connect_lesion_series(
     baseline = pe.Node(IdentityInterface(list(BASELINE)), name=f"baseline_{mark}")
     gather = {
         name: pe.Node(Merge(len(acquisitions)), name=f"lesion_{name}_{mark}")
-        for name in ("masks", "images", "chi", "fixed", "own")
+        for name in ("masks", "images", "chi", "r2star", "veins", "fixed", "own")
     }
     common = pe.Node(CommonMask(), name=f"lesion_common_{mark}")
     numbered = all(one.lesions and one.lesions.numbered for one in acquisitions)
-    match = pe.Node(MatchLesions(numbered=numbered), name=f"match_{mark}")
+    match = pe.Node(
+        MatchLesions(numbered=numbered, minimum_overlap=study.protocol.lesions.minimum_overlap),
+        name=f"match_{mark}",
+    )
     table = pe.Node(TabulateSeries(years=list(series.years)), name=f"lesion_table_{mark}")
+    if edited := acquisitions[0].lesions and acquisitions[0].lesions.regions:
+        match.inputs.edited = str(edited)
     save = lesion_series_sink(study, longitudinal, series, f"save_lesions_{mark}")
     home = _way_home(workflow, longitudinal, acquisitions[0], baseline, mark)
     workflow.connect([
@@ -66,6 +73,7 @@ def connect_lesion_series(
         (table, save, [("table", "table"), ("facts", "facts")]),
     ])  # fmt: skip
     _draw(workflow, study, series, mark, gather["chi"])
+    veins = _common_veins(workflow, series, gather, mark)
     for number, acquisition in enumerate(acquisitions, 1):
         space, carried = _carry(workflow, acquisition, baseline, home)
         measure = _measure(workflow, study, acquisition, space)
@@ -77,12 +85,35 @@ def connect_lesion_series(
             ]),
             (space, gather["masks"], [("outputnode.trusted_mask", f"in{number}")]),
             (space, gather["chi"], [("outputnode.chi", f"in{number}")]),
-            (carried, gather["images"], [("resampled", f"in{number}")]),
+            (carried["native"], gather["images"], [("resampled", f"in{number}")]),
             (measure, gather["fixed"], [("table", f"in{number}")]),
             (workflow.get_node(f"lesions__{acquisition.name_safe}"), gather["own"], [
                 ("table", f"in{number}"),
             ]),
         ])  # fmt: skip
+        if len(acquisition.echo_times) > 1:
+            workflow.connect(space, "outputnode.r2star", gather["r2star"], f"in{number}")
+        if "veins" in carried:
+            workflow.connect(carried["veins"], "resampled", gather["veins"], f"in{number}")
+        for port, (node, output) in veins.items():
+            workflow.connect(node, output, measure, port)
+
+
+def _common_veins(
+    workflow: pe.Workflow, series: Series, gather: Mapping[str, pe.Node], mark: str
+) -> dict[str, tuple[pe.Node, str]]:
+    """Return what tells every session's table of veins, by input: who makes it, and its output."""
+    maps = ["chi"]
+    if any(len(one.echo_times) > 1 for one in series.acquisitions):
+        maps.append("r2star")
+    found = {}
+    for port in maps:
+        mean = pe.Node(MeanMap(), name=f"lesion_mean_{port}_{mark}")
+        workflow.connect(gather[port], "out", mean, "images")
+        found[f"mean_{port}"] = mean, "mean"
+    if any(one.lesions and one.lesions.veins for one in series.acquisitions):
+        found["veins"] = gather["veins"], "out"
+    return found
 
 
 def _draw(workflow: pe.Workflow, study: Study, series: Series, mark: str, chi: pe.Node) -> None:
@@ -123,28 +154,42 @@ def _way_home(
 
 def _carry(
     workflow: pe.Workflow, acquisition: Acquisition, baseline: pe.Node, home: pe.Node
-) -> tuple[pe.Workflow, pe.Node]:
-    """Carry maps and lesions of a session; return who does which."""
+) -> tuple[pe.Workflow, dict[str, pe.Node]]:
+    """Carry maps of a session, its lesions and its veins; return who does which."""
     mark = f"__{acquisition.name_safe}"
     r2star = len(acquisition.echo_times) > 1
     space = init_participant_space_wf(r2star=r2star, noise=False, name=f"baseline_space_wf{mark}")
     onward = pe.Node(Merge(2), name=f"onward{mark}")
-    # `to_t1w` is empty for lesions that were drawn on the T1w: they are there already.
-    own = pe.Node(IdentityInterface(["native", "to_t1w", "table"]), name=f"lesions{mark}")
-    route = pe.Node(Merge(2), name=f"lesion_route{mark}")
-    carry = pe.Node(ApplyTransforms(interpolation="genericLabel"), name=f"carry_lesions{mark}")
+    # The way to the T1w is empty for what was drawn on it.
+    fields = ["native", "native_to_t1w", "veins", "veins_to_t1w", "table"]
+    own = pe.Node(IdentityInterface(fields), name=f"lesions{mark}")
     workflow.connect([
         (workflow.get_node(f"transform{mark}"), onward, [("out", "in1")]),
         (home, onward, [("out", "in2")]),
         (onward, space, [("out", "inputnode.t1w_to_participant")]),
         (baseline, space, [("magnitude", "inputnode.template")]),
-        (baseline, carry, [("magnitude", "reference")]),
-        (own, route, [("to_t1w", "in1")]),
-        (onward, route, [("out", "in2")]),
-        (own, carry, [("native", "image")]),
-        (route, carry, [("out", "transforms")]),
     ])  # fmt: skip
-    return space, carry
+    carried = {}
+    for port in _drawn(acquisition):
+        route = pe.Node(Merge(2), name=f"{port}_route{mark}")
+        labels = ApplyTransforms(interpolation="genericLabel")
+        carry = pe.Node(CarryShare() if port == "veins" else labels, name=f"carry_{port}{mark}")
+        workflow.connect([
+            (own, route, [(f"{port}_to_t1w", "in1")]),
+            (onward, route, [("out", "in2")]),
+            (baseline, carry, [("magnitude", "reference")]),
+            (own, carry, [(port, "image")]),
+            (route, carry, [("out", "transforms")]),
+        ])  # fmt: skip
+        carried[port] = carry
+    return space, carried
+
+
+def _drawn(acquisition: Acquisition) -> dict[str, LesionImage]:
+    """Return what is carried of the images of a session, by the port of its graph."""
+    images = acquisition.lesions.images if acquisition.lesions else {}
+    ports = {"lesions": "native", "veins": "veins"}
+    return {port: images[kind] for kind, port in ports.items() if kind in images}
 
 
 def _measure(
@@ -154,7 +199,8 @@ def _measure(
     mark = f"__{acquisition.name_safe}"
     measure = pe.Node(
         MeasureLesions(
-            rules=asdict(study.protocol.regions),
+            rules=asdict(study.protocol.lesions),
+            vessels=asdict(study.protocol.regions),
             regions=study.regions,
             not_white=study.not_white,
             ids=acquisition.labels,
@@ -208,12 +254,13 @@ def connect_lesion_sessions(
         source = acquisitions[acquisition.key]
         target = f"lesions__{acquisition.name_safe}"
         lesions = f"{name_of(source, 'lesions_wf')}.outputnode"
-        workflow.connect(source, f"{lesions}.native", graph, f"{target}.native")
         workflow.connect(source, f"{lesions}.table", graph, f"{target}.table")
         to_t1w = {
             "FLAIR": f"{lesions}.flair_to_t1w",
             "GRE": f"{name_of(source, 'coregistration_wf')}.outputnode.gre_to_t1w",
         }
-        if acquisition.lesions and acquisition.lesions.image.space in to_t1w:
-            way = to_t1w[acquisition.lesions.image.space]
-            workflow.connect(source, way, graph, f"{target}.to_t1w")
+        for port, image in _drawn(acquisition).items():
+            workflow.connect(source, f"{lesions}.{port}", graph, f"{target}.{port}")
+            if image.space in to_t1w:
+                way = to_t1w[image.space]
+                workflow.connect(source, way, graph, f"{target}.{port}_to_t1w")

@@ -14,6 +14,8 @@ from qsmprep.interfaces.lesion_figures import DrawLesions
 from qsmprep.interfaces.lesions import MeasureLesions, NumberLesions
 from qsmprep.interfaces.masking import FindBrain
 from qsmprep.interfaces.registration import ApplyTransforms, RigidToMagnitude
+from qsmprep.interfaces.shares import CarryShare
+from qsmprep.methods.lesions import LesionRules
 from qsmprep.methods.regions import Rules
 from qsmprep.workflows._graph import open_graph
 from qsmprep.workflows.study import Study, figure_sink, lesion_sink
@@ -61,7 +63,8 @@ def init_flair_wf(*, seed: int, name: str = "flair_wf") -> pe.Workflow:
 def init_lesions_wf(
     *,
     given: GivenLesions,
-    rules: Rules,
+    rules: LesionRules,
+    vessels: Rules,
     regions: Sequence[tuple[int, str, str]],
     not_white: Sequence[int],
     seed: int,
@@ -75,6 +78,8 @@ def init_lesions_wf(
     given
         Images of lesions, and what readers say of them.
     rules
+        What a lesion is, and what it is compared with.
+    vessels
         Which voxels are veins.
     regions
         Index, name and hemisphere of the atlas's regions.
@@ -114,6 +119,8 @@ def init_lesions_wf(
     -------
     native
         Numbers of lesions on the grid they were drawn on.
+    veins
+        Mask of veins on the grid they were drawn on, if there is one.
     labels
         The same in GRE space.
     table
@@ -127,18 +134,27 @@ def init_lesions_wf(
     flair
         The FLAIR image in GRE space, if there is one.
     """
-    aligned = ["flair_to_t1w", "flair"] if given.flair else []
+    drawn = [
+        *(["veins"] if given.veins else []),
+        *(["flair_to_t1w", "flair"] if given.flair else []),
+    ]
     workflow, inputnode, outputnode = open_graph(
         name,
         ["t1w_brain", "t1w_to_gre", "magnitude", *MAPS, "referenced", "ids"],
-        ["native", "labels", "table", "profile", "facts", *aligned],
+        ["native", "labels", "table", "profile", "facts", *drawn],
     )
     number = pe.Node(
-        NumberLesions(image=str(given.image.path), numbered=given.numbered), name="number"
+        NumberLesions(
+            image=str(given.image.path),
+            numbered=given.numbered,
+            minimum_mm3=rules.minimum_mm3,
+        ),
+        name="number",
     )
     measure = pe.Node(
         MeasureLesions(
             rules=asdict(rules),
+            vessels=asdict(vessels),
             regions=list(regions),
             not_white=list(not_white),
             readings=[dict(row) for row in given.readings],
@@ -152,7 +168,7 @@ def init_lesions_wf(
             (inputnode, flair, [("t1w_brain", "inputnode.t1w_brain")]),
             (flair, outputnode, [("outputnode.flair_to_t1w", "flair_to_t1w")]),
         ])  # fmt: skip
-        carry = _carry(workflow, "FLAIR", "flair", interpolation="linear")
+        carry = _carry(workflow, "FLAIR", "flair", ApplyTransforms(interpolation="linear"))
         carry.inputs.image = str(given.flair)
         workflow.connect(carry, "resampled", outputnode, "flair")
     workflow.connect([
@@ -168,8 +184,12 @@ def init_lesions_wf(
         if kind != "lesions":
             path = str(given.images[kind].path)
             source, field = pe.Node(TakeLabels(labels=path), name=f"take_{kind}"), "dseg"
+        if kind == "veins":
+            workflow.connect(source, field, outputnode, "veins")
         if given.images[kind].space != "GRE":
-            carry = _carry(workflow, given.images[kind].space, kind, interpolation="genericLabel")
+            labels = ApplyTransforms(interpolation="genericLabel")
+            interface = CarryShare() if kind == "veins" else labels
+            carry = _carry(workflow, given.images[kind].space, kind, interface)
             workflow.connect(source, field, carry, "image")
             source, field = carry, "resampled"
         workflow.connect(source, field, measure, port)
@@ -178,10 +198,12 @@ def init_lesions_wf(
     return workflow
 
 
-def _carry(workflow: pe.Workflow, space: str, kind: str, *, interpolation: str) -> pe.Node:
+def _carry(
+    workflow: pe.Workflow, space: str, kind: str, interface: ApplyTransforms | CarryShare
+) -> pe.Node:
     """Return who carries an image of the T1w or the FLAIR to the space of the echoes."""
     inputnode, flair = workflow.get_node("inputnode"), workflow.get_node("flair_wf")
-    carry = pe.Node(ApplyTransforms(interpolation=interpolation), name=f"carry_{kind}")
+    carry = pe.Node(interface, name=f"carry_{kind}")
     workflow.connect(inputnode, "magnitude", carry, "reference")
     if space == "T1w":
         workflow.connect(inputnode, "t1w_to_gre", carry, "transforms")
@@ -202,7 +224,8 @@ def connect_lesions(workflow: pe.Workflow, study: Study, acquisition: Acquisitio
         return
     lesions = init_lesions_wf(
         given=given,
-        rules=study.protocol.regions,
+        rules=study.protocol.lesions,
+        vessels=study.protocol.regions,
         regions=study.regions,
         not_white=study.not_white,
         seed=study.protocol.normalisation.seed,

@@ -25,7 +25,7 @@ STAGES = {
     "references_wf": ("referencing",),
     "coregistration_wf": ("normalisation", "segmentation"),
     "regions_wf": ("regions",),
-    "lesions_wf": ("regions", "referencing", "normalisation"),
+    "lesions_wf": ("lesions", "regions", "referencing", "normalisation"),
     "deep_nuclei_wf": ("segmentation",),
 }
 """Stages of the protocol that each part of a graph reads itself."""

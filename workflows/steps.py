@@ -66,12 +66,14 @@ def steps_of_lesions(given: GivenLesions) -> list[tuple[str, str]]:
     """Return kind and part of each step from lesions that were drawn to their table."""
     drawn = given.images.values()
     carried = sum(image.space != "GRE" for image in drawn)
+    veins = int(given.veins is not None and given.veins.space != "GRE")
     steps = [(kind, "lesions_wf") for kind in ("NumberLesions", "MeasureLesions")]
     steps += [("TakeLabels", "lesions_wf")] * (len(drawn) - 1)
     if given.flair:
         steps += [("FindBrain.bet", "flair_wf"), ("RigidToMagnitude", "flair_wf")]
         carried += 1
-    return [*steps, *[("ApplyTransforms", "lesions_wf")] * carried, ("DrawLesions", "")]
+    steps += [("CarryShare", "lesions_wf")] * veins
+    return [*steps, *[("ApplyTransforms", "lesions_wf")] * (carried - veins), ("DrawLesions", "")]
 
 
 def steps_through_time(
@@ -102,5 +104,8 @@ def _steps_of_lesion_series(series: Series) -> list[tuple[str, str]]:
     for acquisition in series.acquisitions:
         maps = 2 if len(acquisition.echo_times) > 1 else 1
         steps += [("CarryMap", "baseline_space_wf")] * maps
+        if acquisition.lesions and acquisition.lesions.veins:
+            steps.append(("CarryShare", ""))
         steps += [("ApplyTransforms", ""), ("MeasureLesions", "")]
-    return steps
+    r2star = any(len(acquisition.echo_times) > 1 for acquisition in series.acquisitions)
+    return [*steps, *[("MeanMap", "")] * (1 + r2star)]

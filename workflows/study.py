@@ -183,13 +183,19 @@ def lesion_series_sink(
         "acquisition", "chi", first.stem, atlas="", template="", suffix="", extension=".nii.gz"
     )
     drawn = [uri for one in series.acquisitions for uri in _drawn(one)]
+    known: dict[str, object] = {
+        "SpatialReference": f"bids::{path.as_posix()}",
+        "LesionImages": drawn,
+    }
+    if first.lesions and first.lesions.regions:
+        known["EditedRegions"] = _lesion_uri(first, first.lesions.regions)
     return _sink(
         study,
         name,
         "lesion_series",
         series.stem,
         sources=[acquisition.files[0] for acquisition in series.acquisitions],
-        known={"SpatialReference": f"bids::{path.as_posix()}", "LesionImages": drawn},
+        known=known,
         participant_image=longitudinal.image_uri,
     )
 
@@ -197,12 +203,13 @@ def lesion_series_sink(
 def _drawn(acquisition: Acquisition) -> list[str]:
     """Return how sidecars name the images of lesions of an acquisition."""
     images = acquisition.lesions.images.values() if acquisition.lesions else ()
+    return [_lesion_uri(acquisition, image.path) for image in images]
+
+
+def _lesion_uri(acquisition: Acquisition, path: Path) -> str:
     name = f"sub-{acquisition.participant}"
-    folders = [next(up for up in image.path.parents if up.name == name) for image in images]
-    return [
-        f"bids:lesions:{image.path.relative_to(folder.parent).as_posix()}"
-        for image, folder in zip(images, folders, strict=True)
-    ]
+    folder = next(up for up in path.parents if up.name == name)
+    return f"bids:lesions:{path.relative_to(folder.parent).as_posix()}"
 
 
 def figure_sink(study: Study, stem: str, name: str) -> pe.Node:

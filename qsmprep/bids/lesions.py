@@ -67,7 +67,7 @@ def kind_of(path: Path) -> str | None:
     return "lesions" if suffix == "dseg" and said <= set(LABELS["lesions"]) else None
 
 
-def with_lesions(plan: Plan, folder: Path, bids_dir: Path) -> Plan:
+def with_lesions(plan: Plan, folder: Path, bids_dir: Path, minimum_mm3: float) -> Plan:
     """
     Return the plan with the lesions of each acquisition, without those whose lesions are broken.
 
@@ -82,8 +82,12 @@ def with_lesions(plan: Plan, folder: Path, bids_dir: Path) -> Plan:
         Derivatives in BIDS.
     bids_dir
         The dataset, which has the FLAIR images.
+    minimum_mm3
+        Least volume of a lesion of a mask, mm³.
     """
-    plan = select(plan, lambda acquisition: _with_lesions(acquisition, folder, bids_dir))
+    plan = select(
+        plan, lambda acquisition: _with_lesions(acquisition, folder, bids_dir, minimum_mm3)
+    )
     lacking = [
         Issue(
             *(one.participant, one.session, one.key, "warning", None),
@@ -96,7 +100,9 @@ def with_lesions(plan: Plan, folder: Path, bids_dir: Path) -> Plan:
     return replace(plan, issues=(*plan.issues, *lacking))
 
 
-def _with_lesions(acquisition: Acquisition, folder: Path, bids_dir: Path) -> Acquisition | Fault:
+def _with_lesions(
+    acquisition: Acquisition, folder: Path, bids_dir: Path, minimum_mm3: float
+) -> Acquisition | Fault:
     if acquisition.t1w is None:  # has no white matter to compare with, and says so
         return acquisition
     paths, flairs = _of_session(acquisition, folder), _flairs(acquisition, bids_dir)
@@ -113,7 +119,7 @@ def _with_lesions(acquisition: Acquisition, folder: Path, bids_dir: Path) -> Acq
     if "lesions" not in images:
         return acquisition
     image = images["lesions"]
-    readings = _read_readings(paths, image)
+    readings = _read_readings(paths, image, minimum_mm3)
     if isinstance(readings, Fault):
         return readings
     on_flair = [one.path for one in images.values() if one.space == "FLAIR"]
@@ -250,13 +256,14 @@ def _beyond(labels: LabelImage, other: Header, what: str) -> Fault | None:
     return Fault(labels.header.path, fact, "bring them into the world of that image, on any grid")
 
 
-def _numbers(path: Path) -> set[int]:
+def _numbers(path: Path, minimum_mm3: float) -> set[int]:
     """Return the numbers that lesions of an image have, or get, which has been read before."""
     image = cast(nb.Nifti1Image, nb.load(path))
     array = np.asarray(image.dataobj)
     array = np.rint(array.reshape(array.shape[:3])).astype(np.int32)
+    drawn = array if _is_numbered(path) else array > 0
     geometry = Geometry.from_affine(image.affine)
-    return {*find_lesions(array if _is_numbered(path) else array > 0, geometry).volumes_mm3}
+    return {*find_lesions(drawn, geometry, minimum_mm3=minimum_mm3).volumes_mm3}
 
 
 def _is_numbered(path: Path) -> bool:
@@ -264,7 +271,7 @@ def _is_numbered(path: Path) -> bool:
 
 
 def _read_readings(
-    paths: Sequence[Path], image: LesionImage
+    paths: Sequence[Path], image: LesionImage, minimum_mm3: float
 ) -> tuple[dict[str, str], ...] | Fault:
     """Return the rows of the reader's table of a session, none if there is no table."""
     tables = [path for path in paths if path.name.endswith("_lesions.tsv")]
@@ -272,10 +279,12 @@ def _read_readings(
     if len(tables) > 1:
         fact = f"is one of several tables of a session, with {tables[1].name}"
         return Fault(tables[0], fact, "keep one, with a row per lesion and reader")
-    return _rows(tables[0], image) if tables else ()
+    return _rows(tables[0], image, minimum_mm3) if tables else ()
 
 
-def _rows(path: Path, image: LesionImage) -> tuple[dict[str, str], ...] | Fault:
+def _rows(
+    path: Path, image: LesionImage, minimum_mm3: float
+) -> tuple[dict[str, str], ...] | Fault:
     try:
         text = path.read_text(encoding="utf-8-sig")
         table = list(csv.DictReader(text.splitlines(), delimiter="\t", strict=True))
@@ -290,7 +299,7 @@ def _rows(path: Path, image: LesionImage) -> tuple[dict[str, str], ...] | Fault:
     if twice := [key for key in keys if keys.count(key) > 1]:
         fact = f"has two rows of lesion {twice[0][0]} by the same reader"
         return Fault(path, fact, "keep one, or name the readers")
-    if unknown := sorted({number for number, _ in keys} - _numbers(image.path)):
+    if unknown := sorted({number for number, _ in keys} - _numbers(image.path, minimum_mm3)):
         fact = f"has a lesion {unknown[0]}, which {image.path.name} has not"
         return Fault(path, fact, "correct either")
     return tuple(row | {"lesion_id": str(int(row["lesion_id"]))} for row in rows)

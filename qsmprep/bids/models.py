@@ -104,6 +104,8 @@ class GivenLesions:
         Masks of veins and of what takes up gadolinium, or None.
     readings
         Rows of a reader's table: `lesion_id rim enhancement reader`.
+    regions
+        Image of the fixed regions of all sessions, where somebody has edited them.
     """
 
     image: LesionImage
@@ -112,6 +114,7 @@ class GivenLesions:
     veins: LesionImage | None = None
     enhancing: LesionImage | None = None
     readings: tuple[Mapping[str, str], ...] = ()
+    regions: Path | None = None
 
     @property
     def images(self) -> dict[str, LesionImage]:

@@ -60,7 +60,8 @@ def _describe_lesions(given: GivenLesions | None) -> list[str]:
     names = [image.path.name for image in given.images.values()]
     flair = [f"on {given.flair.name}"] if given.flair else []
     readers = [f"{len(given.readings)} readings"] if given.readings else []
-    return [f"    lesions: {', '.join([*names, *flair, *readers])}"]
+    regions = [f"regions of {given.regions.name}"] if given.regions else []
+    return [f"    lesions: {', '.join([*names, *flair, *readers, *regions])}"]
 
 
 def _describe_grid(acquisition: Acquisition) -> str:

@@ -11,16 +11,29 @@ from nipype.interfaces.base import (
     InputMultiObject,
     SimpleInterface,
     TraitedSpec,
+    isdefined,
     traits,
 )
 import numpy as np
 import pandas as pd
 
+from qsmprep.bids.headers import Header, grid_difference
 from qsmprep.bids.lesion_columns import SERIES_COLUMNS, WORDS, says_yes
+from qsmprep.errors import InputError
 from qsmprep.geometry import Geometry
 from qsmprep.interfaces._nifti import load, load_labels, save_like
 from qsmprep.interfaces.lesions import write_table
-from qsmprep.methods.lesions import LesionState, Matched, follow_labels, match_lesions, volumes_of
+from qsmprep.methods.lesions import (
+    LesionState,
+    Matched,
+    follow_labels,
+    match_lesions,
+    replace_regions,
+    volumes_of,
+)
+
+NOT_EDITED = "region not edited"
+"""Flag of a lesion that an image of edited regions lacks: it has the region as drawn."""
 
 
 class _MatchLesionsInputSpec(BaseInterfaceInputSpec):
@@ -28,10 +41,12 @@ class _MatchLesionsInputSpec(BaseInterfaceInputSpec):
         File(exists=True), mandatory=True, desc="lesions of each session on one grid, in order"
     )
     numbered = traits.Bool(mandatory=True, desc="whether numbers mean the same in all of them")
+    minimum_overlap = traits.Float(mandatory=True, desc="least share of parts of one lesion")
+    edited = File(exists=True, desc="fixed regions that somebody has edited, on that grid")
 
 
 class _MatchLesionsOutputSpec(TraitedSpec):
-    regions = File(exists=True, desc="each lesion where it was first seen")
+    regions = File(exists=True, desc="each lesion where it was first seen, or as edited")
     elsewhere = File(exists=True, desc="lesions of any session")
     volumes = traits.Dict(desc="volume of each region by its number as text, mm³")
     states = traits.List(traits.Dict, desc="one per lesion and session")
@@ -53,8 +68,16 @@ class MatchLesions(SimpleInterface):
         if self.inputs.numbered:
             matched = follow_labels(images, order)
         else:
-            matched = match_lesions(images, order, geometry)
-        anywhere = np.any([labels > 0 for labels in images.values()], axis=0)
+            matched = match_lesions(
+                images, order, geometry, minimum_overlap=self.inputs.minimum_overlap
+            )
+        lacking: set[int] = set()
+        if isdefined(self.inputs.edited):
+            edited = self._edited()
+            matched = self._replace(matched, edited)
+            lacking = {state.lesion for state in matched.states} - {*np.unique(edited).tolist()}
+        drawn = [*images.values(), matched.regions]
+        anywhere = np.any([labels > 0 for labels in drawn], axis=0)
         for name, array in (("regions", matched.regions), ("elsewhere", anywhere)):
             path = Path(runtime.cwd) / f"{name}.nii.gz"
             self._results[name] = save_like(array, image, path)
@@ -63,9 +86,30 @@ class MatchLesions(SimpleInterface):
             str(state.lesion): sizes.get(state.lesion, 0.0) for state in matched.states
         }
         self._results["states"] = [
-            _plain(state, matched, images[state.session]) for state in matched.states
+            _plain(state, matched, images[state.session])
+            | {"flag": NOT_EDITED if state.lesion in lacking else None}
+            for state in matched.states
         ]
         return runtime
+
+    def _edited(self):
+        """Return the edited regions, one volume."""
+        image, path = load(self.inputs.images[0])[1], Path(self.inputs.edited)
+        labels = load_labels(path)
+        labels = labels.reshape(labels.shape[:3])
+        own = Header(path, labels.shape, load(path)[1].affine)
+        # Where the first session has failed, a later one lends its echoes.
+        if grid_difference(Header(path, image.shape, image.affine), own):
+            fact = "is not on the grid of the first session that is left"
+            raise InputError(path, fact, "mend the session before it, or take the image away")
+        return labels
+
+    def _replace(self, matched: Matched, edited) -> Matched:
+        try:
+            return replace_regions(matched, edited)
+        except ValueError as error:
+            remedy = "number it as the image of that name in the output folder, or make it anew"
+            raise InputError(self.inputs.edited, str(error), remedy) from error
 
 
 def _plain(state: LesionState, matched: Matched, image) -> dict[str, object]:
@@ -142,8 +186,8 @@ def series_table(
     own
         Tables of the sessions' own lesions.
     states
-        `lesion`, `session` (its place in the order), `state`, `merged_with` and `shares`, the
-        part of each of the session's own lesions that belongs to it.
+        `lesion`, `session` (its place in the order), `state`, `merged_with`, `flag`, and
+        `shares`, the part of each of the session's own lesions that belongs to it.
     years
         Since the first session; None where not known.
     """
@@ -163,6 +207,7 @@ def series_table(
             "merged_with": "|".join(map(str, state["merged_with"])) or None,
             "volume_mm3": float((mine["volume_mm3"] * list(shares.values())).sum()),
             "gd_fraction": mine["gd_fraction"].max() if len(mine) else np.nan,
+            "flag": _joined(pd.Series([row.get("flag"), state["flag"]], dtype=object), "; "),
         }
         rows.append(row)
     table = pd.DataFrame(rows, columns=list(SERIES_COLUMNS))
@@ -181,8 +226,8 @@ def lost(own: Sequence[pd.DataFrame], states: Sequence[Mapping]) -> list[str]:
     ]
 
 
-def _joined(values: pd.Series) -> str | None:
-    return "|".join(dict.fromkeys(values.dropna())) or None
+def _joined(values: pd.Series, between: str = "|") -> str | None:
+    return between.join(dict.fromkeys(values.dropna())) or None
 
 
 def _ages(table: pd.DataFrame) -> pd.Series:

@@ -8,6 +8,7 @@ from pathlib import Path
 from nipype.interfaces.base import (
     BaseInterfaceInputSpec,
     File,
+    InputMultiObject,
     SimpleInterface,
     TraitedSpec,
     isdefined,
@@ -31,8 +32,12 @@ from qsmprep.methods.lesions import (
 from qsmprep.methods.regions import Rules
 from qsmprep.units import PPB_PER_PPM
 
-WHITE = 0.5
-"""Probability from which on a voxel is white matter: the tissue that it most likely is."""
+VEIN = 0.2
+"""
+Part of a voxel that a drawn vein fills, from which on the voxel is left out.
+
+Of a line a voxel wide no voxel of another grid may hold more than a quarter.
+"""
 
 NO_VOXEL = "no voxel on the grid of the echoes"
 
@@ -40,6 +45,7 @@ NO_VOXEL = "no voxel on the grid of the echoes"
 class _NumberLesionsInputSpec(BaseInterfaceInputSpec):
     image = File(exists=True, mandatory=True, desc="mask, or numbers of lesions")
     numbered = traits.Bool(mandatory=True, desc="whether it has numbers")
+    minimum_mm3 = traits.Float(mandatory=True, desc="least volume of a part of a mask")
 
 
 class _NumberLesionsOutputSpec(TraitedSpec):
@@ -59,7 +65,9 @@ class NumberLesions(SimpleInterface):
         array = load_labels(self.inputs.image)
         array = array.reshape(array.shape[:3])
         lesions = find_lesions(
-            array if self.inputs.numbered else array > 0, Geometry.from_affine(image.affine)
+            array if self.inputs.numbered else array > 0,
+            Geometry.from_affine(image.affine),
+            minimum_mm3=self.inputs.minimum_mm3,
         )
         path = Path(runtime.cwd) / "lesions.nii.gz"
         self._results["labels"] = save_like(lesions.labels, image, path)
@@ -82,11 +90,14 @@ class _MeasureLesionsInputSpec(BaseInterfaceInputSpec):
     dseg = File(exists=True, mandatory=True, desc="labels of the atlas")
     regions = traits.List(mandatory=True, desc="index, name and hemisphere of each of them")
     not_white = traits.List(traits.Int, usedefault=True, desc="labels that are no white matter")
-    veins = File(exists=True, desc="veins that are known")
+    mean_chi = File(exists=True, desc="mean of several sessions: veins are sought in it")
+    mean_r2star = File(exists=True, desc="mean of several sessions: veins are sought in it")
+    veins = InputMultiObject(File(exists=True), desc="part of each voxel that known veins fill")
     enhancing = File(exists=True, desc="what takes up gadolinium")
     elsewhere = File(exists=True, desc="lesions of any session: no normal white matter")
     readings = traits.List(traits.Any, usedefault=True, desc="rows of a reader's table")
-    rules = traits.Dict(mandatory=True, desc="settings of the table [regions] of the protocol")
+    rules = traits.Dict(mandatory=True, desc="settings of the table [lesions] of the protocol")
+    vessels = traits.Dict(mandatory=True, desc="settings of the table [regions]: what a vein is")
     ids = traits.Dict(mandatory=True, desc="participant_id, session_id, acquisition, run")
 
 
@@ -104,8 +115,9 @@ class MeasureLesions(SimpleInterface):
 
     def _run_interface(self, runtime):
         labels, (_, image) = load_labels(self.inputs.labels), load(self.inputs.chi)
-        rules = LesionRules(veins=Rules(**self.inputs.rules))
-        measured = {row.lesion: row for row in measure_lesions(labels, self._maps(), rules)}
+        rules, vessels = LesionRules(**self.inputs.rules), Rules(**self.inputs.vessels)
+        found = measure_lesions(labels, self._maps(rules), rules, vessels)
+        measured = {row.lesion: row for row in found}
         volumes = {int(number): mm3 for number, mm3 in self.inputs.volumes.items()}
         ids = dict(self.inputs.ids) | {"reference": self._reference()}
         gadolinium = self._gadolinium(labels)
@@ -125,14 +137,14 @@ class MeasureLesions(SimpleInterface):
             self._results[name] = write_table(
                 pd.DataFrame(content, columns=list(columns)), Path(runtime.cwd) / f"{name}.tsv"
             )
-        self._results["facts"] = {"Lesions": self._facts(rules)}
+        self._results["facts"] = {"Lesions": self._facts()}
         return runtime
 
     def _reference(self) -> str:
         """Return what was called zero, which stands for another where that has too few voxels."""
         return str(self.inputs.referenced["Reference"]["name"])
 
-    def _maps(self) -> LesionMaps:
+    def _maps(self, rules: LesionRules) -> LesionMaps:
         chi, image = load(self.inputs.chi)
         if isdefined(self.inputs.references):
             chi = chi - np.float32(reference_means(self.inputs.references)[self._reference()])
@@ -142,10 +154,17 @@ class MeasureLesions(SimpleInterface):
         if r2star is not None:
             measured &= np.isfinite(r2star)
         dseg = load_labels(self.inputs.dseg)
-        white = (load(self.inputs.wm)[0] >= WHITE) & ~np.isin(dseg, self.inputs.not_white)
+        white = load(self.inputs.wm)[0] >= rules.white_probability
+        white &= ~np.isin(dseg, self.inputs.not_white)
         if isdefined(self.inputs.elsewhere):
             white &= ~load_mask(self.inputs.elsewhere)
-        veins = load_mask(self.inputs.veins) if isdefined(self.inputs.veins) else None
+        veins = None
+        if isdefined(self.inputs.veins):
+            veins = np.any([load(path)[0] >= VEIN for path in self.inputs.veins], axis=0)
+        mean_chi, mean_r2star = (
+            load(path)[0] if isdefined(path) else None
+            for path in (self.inputs.mean_chi, self.inputs.mean_r2star)
+        )
         return LesionMaps(
             chi,
             brain,
@@ -155,6 +174,8 @@ class MeasureLesions(SimpleInterface):
             r2star,
             sides(dseg, self.inputs.regions, brain),
             veins,
+            mean_chi,
+            mean_r2star,
         )
 
     def _gadolinium(self, labels) -> dict[int, float]:
@@ -165,13 +186,9 @@ class MeasureLesions(SimpleInterface):
         shares = ndimage.mean(load_mask(self.inputs.enhancing), labels, numbers)
         return dict(zip(numbers.tolist(), np.atleast_1d(shares).tolist(), strict=True))
 
-    def _facts(self, rules: LesionRules) -> dict[str, object]:
-        units = "mm; contrast in ppm; completeness, confidence as parts"
+    def _facts(self) -> dict[str, object]:
         return {
             "Purpose": "Rim figures are a research aid, no diagnosis: a human reading is required",
-            "WhiteMatter": vars(rules.surroundings) | {"probability": WHITE},
-            "Rim": vars(rules.rim),
-            "Units": units,
             "TooSmallVolumes_mm3": [round(mm3, 3) for mm3 in self.inputs.dropped],
         }
 

@@ -7,7 +7,7 @@ from inspect import getdoc
 import re
 from typing import NamedTuple
 
-UNITS = ("mm", "mm²", "mm⁴", "ppm", "ppb", "1/s", "1/mm", "1/ppm", "ms", "s", "Hz", "rad",
+UNITS = ("mm", "mm²", "mm³", "mm⁴", "ppm", "ppb", "1/s", "1/mm", "1/ppm", "ms", "s", "Hz", "rad",
          "rad/ppm", "degrees", "T", "voxels", "standard deviations", "%", "relative",
          "Relative")  # fmt: skip
 """How docstrings write the unit of a parameter; numbers without one are relative."""

@@ -33,6 +33,15 @@ ANATOMICAL = {
 }
 """What regions rest on besides."""
 
+LONGITUDINAL = (
+    "- Sessions of a participant: their T1w images were aligned rigidly half-way between them and "
+    "averaged, so that none is the reference (after Reuter et al., 2012, "
+    "doi:10.1016/j.neuroimage.2012.02.084); tissues and regions are those of the average; maps "
+    "reach it by one interpolation, cubic for susceptibility; references and regions were measured "
+    "in the voxels that all sessions know, without veins of their mean."
+)
+"""How sessions were brought together."""
+
 LIBRARIES = ("nibabel", "nipype", "numba", "numpy", "pybids", "scipy")
 ANATOMICAL_LIBRARIES = ("antspyx", "nilearn", "pandas")
 
@@ -45,6 +54,8 @@ def methods_text(
     digest: str,
     labels: Mapping[str, str] | None,
     container: str = "",
+    lesions: bool = False,
+    longitudinal: bool = False,
 ) -> str:
     """
     Return the methods section as Markdown: every step with its parameters and its paper.
@@ -62,6 +73,10 @@ def methods_text(
         ``Source``; None for maps without regions.
     container
         Image it ran in, if any.
+    lesions
+        Whether lesions were given.
+    longitudinal
+        Whether sessions of a participant were brought together.
     """
     lines = [
         "# Methods",
@@ -82,6 +97,8 @@ def methods_text(
         "- Susceptibility-weighted image (Haacke et al., 2004, doi:10.1002/mrm.20198)"
         f"{_list(stages['swi'])}.",
         *(_anatomy(stages, labels) if labels else ["- Regions: none were asked for."]),
+        *([LONGITUDINAL] if longitudinal else []),
+        *([_lesions(stages["lesions"])] if lesions else []),
         "",
         "# References",
         "",
@@ -119,6 +136,14 @@ def _anatomy(stages: Mapping[str, Mapping[str, object]], labels: Mapping[str, st
         "- Voxels that a region's mean rests on: in the brain and of trusted phase; rules"
         f"{_list(stages['regions'])} (mm, ppm; partial volume in cortex only).",
     ]
+
+
+def _lesions(settings: Mapping[str, object]) -> str:
+    """Return by which rules lesions were measured."""
+    return (
+        f"- Lesions, drawn by others: rules{_list(settings)} (mm, mm³, ppm). Figures of rims are "
+        "a research aid, for which a human reading is required."
+    )
 
 
 def _credits(labels: Mapping[str, str]) -> str:

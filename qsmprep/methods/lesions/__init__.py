@@ -1,10 +1,16 @@
 """Lesions: which they are through time, what surrounds them, and what their maps say."""
 
 from qsmprep.methods.lesions.components import Lesions, find_lesions, volumes_of
-from qsmprep.methods.lesions.matching import LesionState, Matched, follow_labels, match_lesions
-from qsmprep.methods.lesions.measure import LesionMaps, LesionRow, LesionRules, measure_lesions
-from qsmprep.methods.lesions.profile import ProfileBin, Rim, RimRules
-from qsmprep.methods.lesions.surroundings import SurroundingRules
+from qsmprep.methods.lesions.matching import (
+    LesionState,
+    Matched,
+    follow_labels,
+    match_lesions,
+    replace_regions,
+)
+from qsmprep.methods.lesions.measure import LesionMaps, LesionRow, measure_lesions
+from qsmprep.methods.lesions.profile import ProfileBin, Rim
+from qsmprep.methods.lesions.rules import LesionRules
 
 __all__ = [
     "LesionMaps",
@@ -15,11 +21,10 @@ __all__ = [
     "Matched",
     "ProfileBin",
     "Rim",
-    "RimRules",
-    "SurroundingRules",
     "find_lesions",
     "follow_labels",
     "match_lesions",
     "measure_lesions",
+    "replace_regions",
     "volumes_of",
 ]

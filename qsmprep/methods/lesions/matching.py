@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import ndimage
@@ -136,6 +136,43 @@ def follow_labels(images: Mapping[str, np.ndarray], order: Sequence[str]) -> Mat
         known |= here.keys()
     sessions = {session: np.asarray(images[session], dtype=np.int32) for session in order}
     return Matched(_complete(states, sorted(known), order), regions, sessions)
+
+
+def replace_regions(matched: Matched, edited) -> Matched:
+    """
+    Return lesions through time with fixed regions that somebody has edited.
+
+    A lesion that the edited image lacks keeps the voxels where it was first seen, without those
+    that the image gives to others.
+
+    Parameters
+    ----------
+    matched : Matched
+        Lesions through time.
+    edited : (X, Y, Z) integer array
+        Number of the lesion of each voxel, 0 for none.
+
+    Returns
+    -------
+    matched : Matched
+        NumPy only.
+
+    Raises
+    ------
+    ValueError
+        If a number is that of no lesion, or its voxels are not where that lesion was first seen.
+    """
+    numbers = {int(number) for number in np.unique(edited) if number}
+    known = {state.lesion for state in matched.states}
+    if strange := sorted(numbers - known):
+        there = ", ".join(map(str, sorted(known))) or "none"
+        raise ValueError(f"has a lesion {strange[0]}, and those that were matched are {there}")
+    seen = {int(number) for number in np.unique(matched.regions)}
+    met = {int(number) for number in np.unique(edited[edited == matched.regions])}
+    if apart := sorted((numbers & seen) - met):
+        raise ValueError(f"has lesion {apart[0]} nowhere where that lesion was first seen")
+    kept = np.where(np.isin(matched.regions, [*numbers]), 0, matched.regions)
+    return replace(matched, regions=np.where(edited != 0, edited, kept).astype(np.int32))
 
 
 class _Seen:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 import math
 from typing import Any
 
@@ -17,35 +17,18 @@ from qsmprep.methods.lesions.profile import (
     SUSCEPTIBILITY,
     ProfileBin,
     Rim,
-    RimRules,
     radial_profile,
     require_susceptibility,
     rim_of,
 )
-from qsmprep.methods.lesions.surroundings import SurroundingRules, WhiteMatter
+from qsmprep.methods.lesions.rules import LesionRules
+from qsmprep.methods.lesions.surroundings import WhiteMatter
 from qsmprep.methods.lesions.veins import find_veins
 from qsmprep.methods.regions import RegionStatistics, Rules, Sample, regional_statistics
 from qsmprep.methods.regions.selection import Counts
 
-
-@dataclass(frozen=True)
-class LesionRules:
-    """
-    How lesions are measured.
-
-    Parameters
-    ----------
-    veins
-        Which voxels are veins; its other rules are not used.
-    surroundings
-        Which white matter a lesion is compared with.
-    rim
-        What is rim and core.
-    """
-
-    veins: Rules = field(default_factory=Rules)
-    surroundings: SurroundingRules = field(default_factory=SurroundingRules)
-    rim: RimRules = field(default_factory=RimRules)
+VESSELS = Rules()
+"""What a vein is unless somebody says otherwise."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +54,8 @@ class LesionMaps:
         1 on the left, 2 on the right, 0 elsewhere.
     veins : (X, Y, Z) boolean array, or None
         Veins that are known.
+    mean_chi, mean_r2star : (X, Y, Z) real array, or None
+        Means of several sessions: veins are sought in them, so that all have the same.
     quantity
         What `chi` shows; anything but ``susceptibility`` is refused.
     """
@@ -83,6 +68,8 @@ class LesionMaps:
     r2star: np.ndarray | None = None
     hemispheres: np.ndarray | None = None
     veins: np.ndarray | None = None
+    mean_chi: np.ndarray | None = None
+    mean_r2star: np.ndarray | None = None
     quantity: str = SUSCEPTIBILITY
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -153,7 +140,9 @@ class LesionRow:
     flag: str
 
 
-def measure_lesions(labels, maps: LesionMaps, rules: LesionRules) -> list[LesionRow]:
+def measure_lesions(
+    labels, maps: LesionMaps, rules: LesionRules, vessels: Rules = VESSELS
+) -> list[LesionRow]:
     """
     Return a row per lesion.
 
@@ -168,7 +157,9 @@ def measure_lesions(labels, maps: LesionMaps, rules: LesionRules) -> list[Lesion
     maps : LesionMaps
         Maps and masks.
     rules : LesionRules
-        Veins, white matter and rims.
+        White matter and rims.
+    vessels : Rules
+        Which voxels are veins; its other rules are not used.
 
     Returns
     -------
@@ -190,27 +181,34 @@ def measure_lesions(labels, maps: LesionMaps, rules: LesionRules) -> list[Lesion
         maps.white & maps.brain & maps.measured,
         labels,
         maps.geometry,
-        rules.surroundings,
+        rules,
         hemispheres=maps.hemispheres,
     )
     rows = []
     for number, box in enumerate(ndimage.find_objects(labels), start=1):
         if box is not None:
-            rows.append(_measure(number, box, labels, maps, rules, white))
+            rows.append(_measure(number, box, labels, maps, rules, vessels, white))
     return rows
 
 
 def _measure(
-    number: int, box, labels, maps: LesionMaps, rules: LesionRules, white: WhiteMatter
+    number: int,
+    box,
+    labels,
+    maps: LesionMaps,
+    rules: LesionRules,
+    vessels: Rules,
+    white: WhiteMatter,
 ) -> LesionRow:
     """Return the row of one lesion; `box` holds all of it."""
-    box = _wider(box, max(rules.rim.outside, rules.veins.vessel_width), maps.geometry)
+    box = _wider(box, max(rules.profile_outside, vessels.vessel_width), maps.geometry)
     near, lesion = maps.cut(box), labels[box] == number
     seen = near.brain & near.measured
-    depth = depth_of(lesion, maps.geometry, outside=rules.rim.outside)
-    veins = find_veins(
-        near.chi, near.r2star, depth, seen, maps.geometry, rules.veins, given=near.veins
-    )
+    depth = depth_of(lesion, maps.geometry, outside=rules.profile_outside)
+    sought = (near.chi, near.r2star)
+    if near.mean_chi is not None:
+        sought = (near.mean_chi, near.mean_r2star)
+    veins = find_veins(*sought, depth, seen, maps.geometry, vessels, given=near.veins)
     inside = lesion & seen & ~veins.mask
     beside = white.around(number)
     samples = [
@@ -230,14 +228,14 @@ def _measure(
         depth,
         inside,
         maps.geometry,
-        rules.rim,
+        rules,
         quantity=maps.quantity,
         white_mean=around.mean,
         white_std=around.std if np.isfinite(around.std) else 0.0,
         covariance=covariance,
     )
     allowed = inside | (near.white & seen & (labels[box] == 0))
-    profile = radial_profile(near.chi, depth, allowed, rules.rim, quantity=maps.quantity)
+    profile = radial_profile(near.chi, depth, allowed, rules, quantity=maps.quantity)
     outside = "partly outside the brain" if (lesion & ~near.brain).any() else ""
     flags = (chi.flag, beside.flag, rim.flag, outside)
     return LesionRow(

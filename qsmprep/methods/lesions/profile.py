@@ -8,9 +8,10 @@ from itertools import product
 import numpy as np
 from scipy import stats
 
-from qsmprep.errors import ProtocolError, RequestError
+from qsmprep.errors import RequestError
 from qsmprep.geometry import Geometry
 from qsmprep.methods.lesions.noise import Covariance
+from qsmprep.methods.lesions.rules import LesionRules
 
 SUSCEPTIBILITY = "susceptibility"
 """The only quantity that tells a rim from a solid lesion."""
@@ -20,65 +21,6 @@ DIRECTIONS = np.array([step for step in product((-1, 0, 1), repeat=3) if any(ste
 
 TO_DEVIATION = 1.4826
 """Standard deviation of a normal distribution relative to its median absolute deviation."""
-
-
-@dataclass(frozen=True)
-class RimRules:
-    """
-    What is rim, what is core, and from when on a rim is called one.
-
-    Parameters
-    ----------
-    rim
-        Greatest depth of the rim, mm.
-    core
-        Depth that the core begins beyond, mm.
-    minimum_voxels
-        Least number of voxels of either; with fewer there are no rim figures.
-    bin_width
-        Width of a bin of the radial profile, mm.
-    outside
-        How far the profile goes on outside the lesion, mm.
-    sigmas
-        Standard deviations of the core that the rim of a direction must exceed it by.
-    contrast
-        Least difference of rim and core, in a direction and of all, ppm.
-    completeness
-        Least part of the directions with a rim, of a lesion that appears as a shell.
-    confidence
-        Of the interval of the difference of rim and core.
-    """
-
-    rim: float = 1.5
-    core: float = 2.5
-    minimum_voxels: int = 10
-    bin_width: float = 1.0
-    outside: float = 4.0
-    sigmas: float = 1.0
-    contrast: float = 0.005
-    completeness: float = 0.5
-    confidence: float = 0.95
-
-    def __post_init__(self):
-        if not 0 < self.rim <= self.core:
-            raise ProtocolError(
-                f"[lesions] rim to {self.rim:g} mm and core from {self.core:g} mm: "
-                "the core begins where the rim ends, or deeper"
-            )
-        if self.minimum_voxels < 2:
-            raise ProtocolError(
-                f"[lesions] minimum_voxels = {self.minimum_voxels}: 2 is the least"
-            )
-        if self.bin_width <= 0 or self.outside < 0:
-            raise ProtocolError("[lesions] bins of the profile need a width above 0 mm")
-        if self.sigmas < 0 or self.contrast < 0:
-            raise ProtocolError("[lesions] sigmas and contrast: 0 is the least")
-        if not 0 <= self.completeness <= 1:
-            raise ProtocolError(
-                f"[lesions] completeness = {self.completeness:g}: a part is 0 to 1"
-            )
-        if not 0 < self.confidence < 1:
-            raise ProtocolError(f"[lesions] confidence = {self.confidence:g}: between 0 and 1")
 
 
 @dataclass(frozen=True)
@@ -122,7 +64,7 @@ class Rim:
         Number of those directions, at most 26.
     shell_score
         1 - core / rim, both against normal-appearing white matter: 0 for a solid lesion, 1 for an
-        empty shell. NaN where the rim is not above that white matter by `contrast`.
+        empty shell. NaN where the rim is not above that white matter by `rim_contrast`.
     appearance
         ``shell``, ``solid``, or nothing.
     flag
@@ -158,7 +100,7 @@ def require_susceptibility(quantity: str) -> None:
 
 
 def radial_profile(
-    values, depth, allowed, rules: RimRules, *, quantity: str
+    values, depth, allowed, rules: LesionRules, *, quantity: str
 ) -> tuple[ProfileBin, ...]:
     """
     Return mean and spread of a map by depth, from outside to the middle.
@@ -172,7 +114,7 @@ def radial_profile(
     allowed : (X, Y, Z) boolean array
         Voxels that count: of the lesion those that were measured and are no vein, outside normal-
         appearing white matter.
-    rules : RimRules
+    rules : LesionRules
         Width of the bins and how far out they go.
     quantity
         What the map shows; ``susceptibility`` and ``R2star`` have profiles.
@@ -184,13 +126,13 @@ def radial_profile(
     """
     if quantity != "R2star":
         require_susceptibility(quantity)
-    first = -int(np.ceil(rules.outside / rules.bin_width))
+    first = -int(np.ceil(rules.profile_outside / rules.profile_width))
     inside = depth[allowed]
     deepest = inside.max(initial=0.0)
-    last = int(np.floor(deepest / rules.bin_width)) + 1
+    last = int(np.floor(deepest / rules.profile_width)) + 1
     bins = []
     for number in range(first, last):
-        low, high = number * rules.bin_width, (number + 1) * rules.bin_width
+        low, high = number * rules.profile_width, (number + 1) * rules.profile_width
         part = values[allowed & (depth >= low) & (depth < high)].astype(np.float64)
         mean = float(part.mean()) if part.size else np.nan
         std = float(part.std(ddof=1)) if part.size > 1 else np.nan
@@ -203,7 +145,7 @@ def rim_of(
     depth,
     inside,
     geometry: Geometry,
-    rules: RimRules,
+    rules: LesionRules,
     *,
     quantity: str,
     white_mean: float = np.nan,
@@ -216,7 +158,7 @@ def rim_of(
     The interval is that of a normal distribution whose variance is that of the difference of two
     means in tissue that varies as the white matter around the lesion does: neighbouring voxels
     are not independent. A lesion appears as a shell if the interval lies above 0, the difference
-    is at least `contrast`, and the rim is complete enough; otherwise as solid.
+    is at least `rim_contrast`, and the rim is complete enough; otherwise as solid.
 
     Parameters
     ----------
@@ -228,7 +170,7 @@ def rim_of(
         Voxels of the lesion that were measured and are no vein.
     geometry : Geometry
         Voxel size.
-    rules : RimRules
+    rules : LesionRules
         Depths and thresholds.
     quantity
         What the map shows; only ``susceptibility`` is taken.
@@ -253,7 +195,7 @@ def rim_of(
     require_susceptibility(quantity)
     rim, core = inside & (depth <= rules.rim), inside & (depth > rules.core)
     n_rim, n_core = int(np.count_nonzero(rim)), int(np.count_nonzero(core))
-    if min(n_rim, n_core) < rules.minimum_voxels:
+    if min(n_rim, n_core) < rules.rim_voxels:
         return Rim(n_rim, n_core, flag="too small for a rim")
     values = [chi[part].astype(np.float64) for part in (rim, core)]
     rim_mean, core_mean = (float(part.mean()) for part in values)
@@ -263,15 +205,17 @@ def rim_of(
     reach = np.nan
     if covariance is not None:
         error = covariance.error_of(rim / n_rim - core / n_core)
-        reach = float(stats.norm.ppf(0.5 + rules.confidence / 2) * error)
+        reach = float(stats.norm.ppf(0.5 + rules.rim_confidence / 2) * error)
     spread = TO_DEVIATION * np.median(np.abs(values[1] - np.median(values[1])))
-    least = core_mean + max(rules.sigmas * max(spread, white_std), rules.contrast)
+    least = core_mean + max(rules.rim_sigmas * max(spread, white_std), rules.rim_contrast)
     found = np.unique(sectors[0])
     exceeds = [values[0][sectors[0] == sector].mean() > least for sector in found]
     completeness = float(np.mean(exceeds))
     above = rim_mean - white_mean
     shell = (
-        difference > reach and difference >= rules.contrast and completeness >= rules.completeness
+        difference > reach
+        and difference >= rules.rim_contrast
+        and completeness >= rules.rim_completeness
     )
     return Rim(
         n_rim,
@@ -283,7 +227,7 @@ def rim_of(
         difference + reach,
         completeness,
         found.size,
-        1 - (core_mean - white_mean) / above if above >= rules.contrast else np.nan,
+        1 - (core_mean - white_mean) / above if above >= rules.rim_contrast else np.nan,
         "" if covariance is None else "shell" if shell else "solid",
     )
 

@@ -7,43 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from qsmprep.errors import ProtocolError
 from qsmprep.geometry import Geometry
 from qsmprep.methods.lesions.depth import depth_of
-
-
-@dataclass(frozen=True)
-class SurroundingRules:
-    """
-    Which white matter a lesion is compared with.
-
-    Parameters
-    ----------
-    inner, outer
-        Distance from the lesion's border of the nearest and the furthest voxel, mm.
-    gap
-        Distance that voxels keep from any other lesion, mm.
-    minimum_voxels
-        Least number of voxels: with fewer the other hemisphere is taken.
-    """
-
-    inner: float = 2.0
-    outer: float = 6.0
-    gap: float = 3.0
-    minimum_voxels: int = 30
-
-    def __post_init__(self):
-        if not 0 <= self.inner < self.outer:
-            raise ProtocolError(
-                f"[lesions] white matter from {self.inner:g} to {self.outer:g} mm from a lesion: "
-                "give two distances, the smaller one first"
-            )
-        if self.gap < 0:
-            raise ProtocolError(f"[lesions] gap = {self.gap:g}: 0 is the least")
-        if self.minimum_voxels < 1:
-            raise ProtocolError(
-                f"[lesions] minimum_voxels = {self.minimum_voxels}: 1 is the least"
-            )
+from qsmprep.methods.lesions.rules import LesionRules
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +44,7 @@ class WhiteMatter:
         Number of the lesion of each voxel, 0 for none.
     geometry : Geometry
         Voxel size.
-    rules : SurroundingRules
+    rules : LesionRules
         Distances.
     hemispheres : (X, Y, Z) integer array, or None
         1 on the left, 2 on the right, 0 elsewhere; without it a lesion is compared with what is
@@ -86,7 +52,7 @@ class WhiteMatter:
     """
 
     def __init__(
-        self, white, lesions, geometry: Geometry, rules: SurroundingRules, *, hemispheres=None
+        self, white, lesions, geometry: Geometry, rules: LesionRules, *, hemispheres=None
     ):
         self.white, self.lesions, self.hemispheres = white, lesions, hemispheres
         self.geometry, self.rules = geometry, rules
@@ -105,12 +71,12 @@ class WhiteMatter:
         if not own.any():
             return Surroundings(np.zeros(0, dtype=int), "", "no lesion")
         side = self._side(own)
-        near = self._shell(own, self.rules.inner, side, but=lesion)
-        if near.size >= self.rules.minimum_voxels:
+        near = self._shell(own, self.rules.white_inner, side, but=lesion)
+        if near.size >= self.rules.white_voxels:
             return Surroundings(near, "same", "")
         if side and self.mirror is not None:
             opposite = self._shell(self._reflected(own, self.mirror), -np.inf, 3 - side, but=None)
-            if opposite.size >= self.rules.minimum_voxels:
+            if opposite.size >= self.rules.white_voxels:
                 return Surroundings(opposite, "contralateral", "white matter of the other side")
         return Surroundings(np.zeros(0, dtype=int), "", "too little normal-appearing white matter")
 
@@ -125,20 +91,24 @@ class WhiteMatter:
         """Return the flat indices of clean white matter at the distances from a body."""
         if not body.any():
             return np.zeros(0, dtype=int)
-        margin = np.ceil((self.rules.outer + self.rules.gap) / self.size).astype(int) + 1
+        margin = (
+            np.ceil((self.rules.white_outer + self.rules.white_gap) / self.size).astype(int) + 1
+        )
         at = np.argwhere(body)
         low = np.maximum(at.min(axis=0) - margin, 0)
         box = tuple(slice(a, b) for a, b in zip(low, at.max(axis=0) + margin + 1, strict=True))
-        distance = -depth_of(body[box], self.geometry, outside=self.rules.outer)
+        distance = -depth_of(body[box], self.geometry, outside=self.rules.white_outer)
         others = self.lesions[box] != 0
         clean = self.white[box] & ~others
         if but is not None:
             others &= self.lesions[box] != but
         if others.any():
-            clean &= ndimage.distance_transform_edt(~others, sampling=self.size) > self.rules.gap
+            clean &= (
+                ndimage.distance_transform_edt(~others, sampling=self.size) > self.rules.white_gap
+            )
         if side:
             clean &= self.hemispheres[box] == side
-        clean &= (distance >= inner) & (distance <= self.rules.outer)
+        clean &= (distance >= inner) & (distance <= self.rules.white_outer)
         found = np.argwhere(clean) + low
         return np.ravel_multi_index(tuple(found.T), body.shape)
 
