@@ -59,7 +59,6 @@ EXAMPLES = {
         "vessels": PROTOCOL.regions,
         "regions": [(1, "putamen", "L")],
         "not_white": [1],
-        "seed": 1,
     },
     "init_inversion_wf": {"stage": PROTOCOL.inversion},
     "init_masking_wf": {"te": TE, "masking": PROTOCOL.masking, "trust": PROTOCOL.trust},

@@ -20,6 +20,7 @@ from qsmprep.methods.regions import Region
 from qsmprep.protocol import Protocol
 from qsmprep.workflows import cost
 from qsmprep.workflows.base import build
+from qsmprep.workflows.sharing import name_of
 from qsmprep.workflows.steps import steps_of_lesions
 from qsmprep.workflows.study import Study
 
@@ -41,6 +42,13 @@ def bids(tmp_path):
 @pytest.fixture
 def folder(tmp_path):
     return tmp_path / "lesions"
+
+
+@pytest.fixture
+def heads(bids):
+    """Return an atlas by name: nothing of it is read."""
+    head = AtlasMember("tpl-x", *[bids / "sub-01/anat/sub-01_T1w.nii.gz"] * 4)
+    return Atlas("x", bids, "", "", (head,), (Region(1, "putamen", "L"),), "0" * 12)
 
 
 def draw(folder, name, values=(1,), affine=AFFINE, dtype=np.uint8, shape=SHAPE):
@@ -106,6 +114,21 @@ def test_the_space_is_told_by_the_name(bids, folder, space, taken):
     found = given(bids, folder)
     assert (found.image.path, found.image.space, found.numbered) == (path, taken, False)
     assert (found.flair is not None) == (space == "FLAIR")
+
+
+def test_other_inversions_share_the_alignment_of_a_flair_image(bids, folder, heads, tmp_path):
+    draw(folder, "space-FLAIR_label-lesion_mask")
+    plan = plan_of(bids, folder)
+    (acquisition,) = plan.acquisitions
+    names = set()
+    for method in ("tkd", "tsvd"):
+        protocol = Protocol.read("fast", [f"inversion.method={method}"])
+        study = Study(bids, tmp_path / "out", protocol, heads)
+        graph = build(study, plan.acquisitions, tmp_path / "work").get_node(acquisition.name_safe)
+        names.add((name_of(graph, "flair_wf"), name_of(graph, "lesions_wf")))
+    # Its registration takes minutes; what is measured on the maps differs.
+    assert len({flair for flair, _ in names}) == 1
+    assert len({lesions for _, lesions in names}) == 2
 
 
 def test_veins_gadolinium_and_readings_belong_to_lesions(bids, folder):
@@ -246,13 +269,11 @@ def test_lesions_are_expected_where_they_were_given(bids, folder):
     }
 
 
-def test_a_job_is_asked_for_what_lesions_need(bids, folder, tmp_path):
+def test_a_job_is_asked_for_what_lesions_need(bids, folder, heads, tmp_path):
     draw(folder, "space-FLAIR_label-lesion_mask")
     draw(folder, "space-T1w_label-vein_mask")
     draw(folder, "space-MEGRE_label-Gd_mask")
-    head = AtlasMember("tpl-x", *[bids / "sub-01/anat/sub-01_T1w.nii.gz"] * 4)
-    atlas = Atlas("x", bids, "", "", (head,), (Region(1, "putamen", "L"),), "0" * 12)
-    study = Study(bids, tmp_path / "out", Protocol.read("fast"), atlas)
+    study = Study(bids, tmp_path / "out", Protocol.read("fast"), heads)
 
     def steps(plan):
         graph = build(study, plan.acquisitions, tmp_path)

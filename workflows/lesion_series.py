@@ -255,12 +255,11 @@ def connect_lesion_sessions(
         target = f"lesions__{acquisition.name_safe}"
         lesions = f"{name_of(source, 'lesions_wf')}.outputnode"
         workflow.connect(source, f"{lesions}.table", graph, f"{target}.table")
-        to_t1w = {
-            "FLAIR": f"{lesions}.flair_to_t1w",
-            "GRE": f"{name_of(source, 'coregistration_wf')}.outputnode.gre_to_t1w",
-        }
+        to_t1w = {"FLAIR": "flair_wf.outputnode.flair_to_t1w",
+                  "GRE": "coregistration_wf.outputnode.gre_to_t1w"}  # fmt: skip
         for port, image in _drawn(acquisition).items():
             workflow.connect(source, f"{lesions}.{port}", graph, f"{target}.{port}")
             if image.space in to_t1w:
-                way = to_t1w[image.space]
+                part, _, way = to_t1w[image.space].partition(".")
+                way = f"{name_of(source, part)}.{way}"
                 workflow.connect(source, way, graph, f"{target}.{port}_to_t1w")

@@ -67,7 +67,6 @@ def init_lesions_wf(
     vessels: Rules,
     regions: Sequence[tuple[int, str, str]],
     not_white: Sequence[int],
-    seed: int,
     name: str = "lesions_wf",
 ) -> pe.Workflow:
     """
@@ -85,15 +84,13 @@ def init_lesions_wf(
         Index, name and hemisphere of the atlas's regions.
     not_white
         Labels that are no white matter.
-    seed
-        Seed of the registration's sampling, if the lesions were drawn on a FLAIR image.
     name
         Name of the workflow.
 
     Inputs
     ------
-    t1w_brain
-        T1w, zero outside the brain; used if the lesions were drawn on a FLAIR image.
+    flair_to_t1w
+        ITK transform that carries images of the FLAIR to the T1w; used if one was drawn on.
     t1w_to_gre
         ITK transform that carries T1w images to the echoes.
     magnitude
@@ -129,18 +126,13 @@ def init_lesions_wf(
         One row per lesion and depth.
     facts
         By which rules: Lesions.
-    flair_to_t1w
-        ITK transform that carries images of the FLAIR to the T1w, if there is one.
     flair
         The FLAIR image in GRE space, if there is one.
     """
-    drawn = [
-        *(["veins"] if given.veins else []),
-        *(["flair_to_t1w", "flair"] if given.flair else []),
-    ]
+    drawn = [*(["veins"] if given.veins else []), *(["flair"] if given.flair else [])]
     workflow, inputnode, outputnode = open_graph(
         name,
-        ["t1w_brain", "t1w_to_gre", "magnitude", *MAPS, "referenced", "ids"],
+        ["flair_to_t1w", "t1w_to_gre", "magnitude", *MAPS, "referenced", "ids"],
         ["native", "labels", "table", "profile", "facts", *drawn],
     )
     number = pe.Node(
@@ -162,12 +154,6 @@ def init_lesions_wf(
         name="measure",
     )
     if given.flair:
-        flair = init_flair_wf(seed=seed)
-        flair.inputs.inputnode.flair = str(given.flair)
-        workflow.connect([
-            (inputnode, flair, [("t1w_brain", "inputnode.t1w_brain")]),
-            (flair, outputnode, [("outputnode.flair_to_t1w", "flair_to_t1w")]),
-        ])  # fmt: skip
         carry = _carry(workflow, "FLAIR", "flair", ApplyTransforms(interpolation="linear"))
         carry.inputs.image = str(given.flair)
         workflow.connect(carry, "resampled", outputnode, "flair")
@@ -202,7 +188,7 @@ def _carry(
     workflow: pe.Workflow, space: str, kind: str, interface: ApplyTransforms | CarryShare
 ) -> pe.Node:
     """Return who carries an image of the T1w or the FLAIR to the space of the echoes."""
-    inputnode, flair = workflow.get_node("inputnode"), workflow.get_node("flair_wf")
+    inputnode = workflow.get_node("inputnode")
     carry = pe.Node(interface, name=f"carry_{kind}")
     workflow.connect(inputnode, "magnitude", carry, "reference")
     if space == "T1w":
@@ -210,8 +196,7 @@ def _carry(
         return carry
     route = pe.Node(Merge(2), name=f"route_{kind}")
     workflow.connect([
-        (flair, route, [("outputnode.flair_to_t1w", "in1")]),
-        (inputnode, route, [("t1w_to_gre", "in2")]),
+        (inputnode, route, [("flair_to_t1w", "in1"), ("t1w_to_gre", "in2")]),
         (route, carry, [("out", "transforms")]),
     ])  # fmt: skip
     return carry
@@ -228,7 +213,6 @@ def connect_lesions(workflow: pe.Workflow, study: Study, acquisition: Acquisitio
         vessels=study.protocol.regions,
         regions=study.regions,
         not_white=study.not_white,
-        seed=study.protocol.normalisation.seed,
     )
     lesions.inputs.inputnode.ids = acquisition.labels
     if len(acquisition.echo_times) < 2:
@@ -251,17 +235,21 @@ def connect_lesions(workflow: pe.Workflow, study: Study, acquisition: Acquisitio
     save = lesion_sink(study, acquisition, "lesions", "save_lesions")
     workflow.connect([
         (workflow.get_node("labels"), lesions, [("dseg", "inputnode.dseg")]),
-        (workflow.get_node("coregistration_wf"), lesions, [
-            ("inputnode.t1w_brain", "inputnode.t1w_brain"),
-        ]),
         (lesions, save, [
             (f"outputnode.{port}", port) for port in ("labels", "table", "profile", "facts")
         ]),
     ])  # fmt: skip
-    background = workflow.get_node("coregistration_wf"), "outputnode.t1w_brain"
+    coregistration = workflow.get_node("coregistration_wf")
+    background = coregistration, "outputnode.t1w_brain"
     if given.flair:
+        flair = init_flair_wf(seed=study.protocol.normalisation.seed)
+        flair.inputs.inputnode.flair = str(given.flair)
         save = lesion_sink(study, acquisition, "flair", "save_flair")
-        workflow.connect(lesions, "outputnode.flair_to_t1w", save, "flair_to_t1w")
+        workflow.connect([
+            (coregistration, flair, [("inputnode.t1w_brain", "inputnode.t1w_brain")]),
+            (flair, lesions, [("outputnode.flair_to_t1w", "inputnode.flair_to_t1w")]),
+            (flair, save, [("outputnode.flair_to_t1w", "flair_to_t1w")]),
+        ])  # fmt: skip
         background = lesions, "outputnode.flair"
     name = "FLAIR" if given.flair else "T1w"
     draw = pe.Node(DrawLesions(background_name=name), name="draw_lesions")

@@ -25,6 +25,7 @@ STAGES = {
     "references_wf": ("referencing",),
     "coregistration_wf": ("normalisation", "segmentation"),
     "regions_wf": ("regions",),
+    "flair_wf": ("normalisation",),
     "lesions_wf": ("lesions", "regions", "referencing", "normalisation"),
     "deep_nuclei_wf": ("segmentation",),
 }

@@ -37,8 +37,8 @@ LONGITUDINAL = (
     "- Sessions of a participant: their T1w images were aligned rigidly half-way between them and "
     "averaged, so that none is the reference (after Reuter et al., 2012, "
     "doi:10.1016/j.neuroimage.2012.02.084); tissues and regions are those of the average; maps "
-    "reach it by one interpolation, cubic for susceptibility; references and regions were measured "
-    "in the voxels that all sessions know, without veins of their mean."
+    "reach it by one interpolation, cubic for susceptibility; references and regions were "
+    "measured in the voxels that all sessions know, without veins of their mean."
 )
 """How sessions were brought together."""
 
