@@ -3,7 +3,8 @@ Measure lesions of known truth through the whole program, registrations included
 
     python benchmarks/lesions.py BIDS OUT ATLAS WORK --protocol consensus
 
-What it does not know, as ``--set inversion.regularisation=0.01``, it hands to qsmprep. BIDS is a dataset of ``qsmprep-simulate --preset lesions`` with truth in ``derivatives/truth``.
+What it does not know, as ``--set inversion.regularisation=0.01``, it hands to qsmprep. BIDS is a
+dataset of ``qsmprep-simulate --preset lesions`` with truth in ``derivatives/truth``.
 OUT_sessions.tsv has a row per session and lesion, OUT_time.tsv one per lesion, in ppb; what is
 printed are these, and whether they hold what issue 8 and ST-06 ask for. `true` is what the same
 rules make of the true map in the true voxels, `carried` of the true map in the voxels that the
@@ -198,17 +199,22 @@ def main() -> int:
     for name in ("bids", "out", "atlas", "work"):
         parser.add_argument(name, type=Path)
     parser.add_argument("--participant", default="01")
-    parser.add_argument("--protocol", default="consensus")
+    parser.add_argument("--protocol", action="append", help="one or more; default: consensus")
     options, more = parser.parse_known_args()
-    if not (options.out / "status.tsv").exists():
+    protocols = options.protocol or ["consensus"]
+    outs = [options.out]
+    if len(protocols) > 1:
+        outs = [options.out / Path(name).stem for name in protocols]
+    if not all((out / "status.tsv").exists() for out in outs):
         call = [options.bids, options.out, "participant", "--longitudinal", "-w", options.work,
                 "--participant-label", options.participant, "--atlas", options.atlas,
-                "-d", f"lesions={options.bids / 'derivatives/lesions'}",
-                "--protocol", options.protocol]  # fmt: skip
+                "-d", f"lesions={options.bids / 'derivatives/lesions'}"]  # fmt: skip
+        call += [word for name in protocols for word in ("--protocol", name)]
         if status := qsmprep([*map(str, call), *more]):
             return status
-    title = " ".join([options.bids.name, options.protocol, *more])
-    report(options.bids, options.out, f"sub-{options.participant}", title)
+    for name, out in zip(protocols, outs, strict=True):
+        title = " ".join([options.bids.name, Path(name).stem, *more])
+        report(options.bids, out, f"sub-{options.participant}", title)
     return 0
 
 
