@@ -34,6 +34,9 @@ from qsmprep.units import PPB_PER_PPM
 SMALLEST_MM3 = 3.0
 """Parts of a mask that are smaller are dropped, and told."""
 
+BELOW_MM = 5.0
+"""Where the error of a whole map is taken, as in docs/accuracy.md."""
+
 MEAN_PPB, RIM_PPB, STILL_PPB, CHANGE_PPB = 2.0, 3.0, 1.0, 2.0
 """What ST-06 and issue 8 allow."""
 
@@ -116,6 +119,15 @@ def of_session(bids: Path, out: Path, stem: str) -> Iterator[dict[str, object]]:
         }
 
 
+def map_error(bids: Path, out: Path, stem: str) -> float:
+    """Return the NRMSE of susceptibility, %, 5 mm below the surface of the brain, less means."""
+    truth = Truth(bids, stem)
+    found, _ = image(out / f"{stem}_Chimap.nii.gz")
+    depth = ndimage.distance_transform_edt(truth.tissue > 0, sampling=truth.geometry.voxel_size)
+    deep = (depth > BELOW_MM) & np.isfinite(found)
+    return 100 * float(np.std((found - truth.chi)[deep]) / np.std(truth.chi[deep]))
+
+
 def ppb(rows: dict[int, LesionRow], number: int, figure: str) -> float:
     """Return lesion less white matter, or rim less core, of a lesion."""
     if number not in rows:
@@ -188,6 +200,8 @@ def report(bids: Path, out: Path, who: str, title: str) -> None:
         table.to_csv(path, sep="\t", float_format="%.3f", index=name == "time")
         print(f"{title}, {name}, ppb and mm³:")
         print(table.to_string(index=name == "time", float_format="{:.1f}".format))
+    errors = ", ".join(f"{map_error(bids, out, stem):.0f}" for stem in stems)
+    print(f"NRMSE of susceptibility, sessions: {errors} %")
     for what, held, of, worst in verdicts(sessions, time, counts):
         said = "holds" if held == of else "FAILS"
         print(f"{said}: {what}, {held} of {of}" + (f", worst {worst:.2f}" if worst >= 0 else ""))
