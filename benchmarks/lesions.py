@@ -114,7 +114,7 @@ def of_session(bids: Path, out: Path, stem: str) -> Iterator[dict[str, object]]:
             "rim true": ppb(true, number, "rim"),
             "rim carried": ppb(carried, own, "rim"),
             "class": row["appearance"],
-            "class true": true[number].rim.appearance if number in true else None,
+            "class true": (true[number].rim.appearance or None) if number in true else None,
             "flag": row["flag"],
         }
 
