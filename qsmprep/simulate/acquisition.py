@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 import zlib
 
 import numpy as np
@@ -29,6 +29,10 @@ MARGIN_MM = 15.0
 """What the field of view adds to the brain on every side."""
 
 Triple = tuple[float, float, float]
+Motion = tuple[float, float, float, float, float, float]
+
+STILL: Motion = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+"""A head that stays where it is."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,10 @@ class SessionSpec:
     tilt
         Turn of the slab about the scanner's x, y and z, degrees.
     motion
-        Turn (degrees) and shift (mm) of the head between T1w and GRE, about and along x, y, z.
+        Turn (degrees) and shift (mm) of the head between the simulation, where the T1w is made
+        unless it has a motion of its own, and GRE, about and along x, y, z.
+    t1w_motion, flair_motion
+        The same for the T1w and the FLAIR image.
     echo_times
         Echo times, s.
     b0
@@ -69,7 +76,9 @@ class SessionSpec:
     label: str | None = None
     voxel_size: Triple = (1.5, 1.5, 1.5)
     tilt: Triple = (0.0, 0.0, 0.0)
-    motion: tuple[float, float, float, float, float, float] = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    motion: Motion = STILL
+    t1w_motion: Motion = STILL
+    flair_motion: Motion = STILL
     echo_times: tuple[float, ...] = (0.005, 0.012, 0.019, 0.026)
     b0: float = 3.0
     snr: float = 60.0
@@ -169,10 +178,29 @@ def acquire(head: Head, session: SessionSpec, *, seed: int) -> Acquisition:
         r2star=np.where(labels > 0, r2star / np.maximum(grid.mean(brain), 0.1), 0),
         labels=labels,
         affine=affine,
-        t1w_to_gre_world=moved,
+        t1w_to_gre_world=moved @ np.linalg.inv(_motion(head, session.t1w_motion)),
         lesions=None
         if head.lesions is None
         else np.where(labels > 0, grid.nearest(head.lesions), 0),
+    )
+
+
+def moved_head(head: Head, motion: Motion) -> Head:
+    """
+    Return the head on its own grid after it has moved, for pictures of it.
+
+    Intensities of the T1w image, labels, brain and lesions move; its other maps stay.
+    """
+    if motion == STILL:
+        return head
+    back = np.linalg.inv(_motion(head, motion) @ head.affine) @ head.affine
+    grid = VoxelGrid(head.labels.shape, back)
+    return replace(
+        head,
+        t1w=grid.mean(head.t1w),
+        labels=grid.nearest(head.labels),
+        brain=grid.nearest(head.brain),
+        lesions=None if head.lesions is None else grid.nearest(head.lesions),
     )
 
 

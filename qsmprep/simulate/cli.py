@@ -22,6 +22,9 @@ PRESETS = {
     "codings": "one acquisition stored in four codings of phase",
     "lesions": "one participant with a solid and a rim lesion, seen again with 10 ppb more",
 }
+OWNERS = {"participants": "single", "sessions": "single", "change": "lesions"}
+"""Options that belong to one preset."""
+
 DEMO_VOXEL = (2.0, 2.0, 2.0)
 DEMO_TE = (0.005, 0.012, 0.019, 0.026)
 
@@ -63,13 +66,22 @@ def codings(seed: int) -> list[ParticipantSpec]:
     return [ParticipantSpec("01", seed, tuple(sessions))]
 
 
-def lesions(seed: int) -> list[ParticipantSpec]:
-    """One participant with lesions, whose head lies differently when it is seen again."""
+def lesions(seed: int, change: float = 10.0) -> list[ParticipantSpec]:
+    """One participant with lesions, whose head lies differently in every image."""
     first = SessionSpec(
-        label="01", voxel_size=(1.0, 1.0, 1.0), tilt=(12.0, -5.0, 3.0), echo_times=DEMO_TE
+        label="01",
+        voxel_size=(1.0, 1.0, 1.0),
+        tilt=(12.0, -5.0, 3.0),
+        flair_motion=(1.5, -2.0, 1.0, 2.0, -1.5, 2.5),
+        echo_times=DEMO_TE,
     )
     again = replace(
-        first, label="02", motion=(-2.0, 1.0, -3.0, -1.0, 2.0, 3.0), changes={CHANGE: 10.0}
+        first,
+        label="02",
+        motion=(-2.0, 1.0, -3.0, -1.0, 2.0, 3.0),
+        t1w_motion=(3.0, 2.0, -4.0, 2.5, -3.0, 1.5),
+        flair_motion=(-1.0, 2.5, -2.0, -2.0, 1.0, -1.5),
+        changes={CHANGE: change},
     )
     return [ParticipantSpec("01", seed, (first, again), SOLID_AND_SHELL)]
 
@@ -104,6 +116,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--participants", type=_count, metavar="N", help="how many (preset single)")
     add("--sessions", type=_count, metavar="N", help="how many for each (preset single)")
+    add("--change", type=float, metavar="PPB", help="of lesions between sessions (preset lesions)")
     add("--seed", type=int, default=1, help="anatomy of the first participant")
     add("--resolution", type=float, metavar="MM", help="grid of the head, of T1w and atlas")
     add("--voxel-size", type=float, nargs=3, metavar=("X", "Y", "Z"), help="mm")
@@ -127,15 +140,16 @@ def parser() -> argparse.ArgumentParser:
 
 def plan(arguments: argparse.Namespace) -> list[ParticipantSpec]:
     """Participants of the preset, with the settings that were given."""
-    counts = {name: n for name in ("participants", "sessions") if (n := getattr(arguments, name))}
-    if counts and arguments.preset != "single":
-        raise RequestError(
-            f"--{next(iter(counts))} goes with --preset single; {arguments.preset} has its own"
-        )
+    own = {name: value for name in OWNERS if (value := getattr(arguments, name)) is not None}
+    for name in own:
+        if arguments.preset != OWNERS[name]:
+            raise RequestError(
+                f"--{name} goes with --preset {OWNERS[name]}; {arguments.preset} has its own"
+            )
     if arguments.coding and arguments.preset == "codings":
         raise RequestError("--coding does not go with --preset codings, which has its own")
     makers = {"single": single, "demo": demo, "codings": codings, "lesions": lesions}
-    participants = makers[arguments.preset](arguments.seed, **counts)
+    participants = makers[arguments.preset](arguments.seed, **own)
     given: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value
         for name in ("voxel_size", "tilt", "echo_times", "b0", "snr", "coding")

@@ -10,7 +10,15 @@ import numpy as np
 
 from qsmprep import __version__
 from qsmprep.errors import RequestError
-from qsmprep.simulate.acquisition import FLIP_DEG, Acquisition, SessionSpec, acquire, noise_seed
+from qsmprep.simulate.acquisition import (
+    FLIP_DEG,
+    STILL,
+    Acquisition,
+    SessionSpec,
+    acquire,
+    moved_head,
+    noise_seed,
+)
 from qsmprep.simulate.anatomy import FIRST_OUTSIDE
 from qsmprep.simulate.codings import CODINGS, Coded, encode
 from qsmprep.simulate.head import Head, check_changes, make_head
@@ -96,12 +104,16 @@ def write_dataset(
             stem = Path(*whose.split("_"), "anat")
             t1w = out_dir / stem / f"{whose}_T1w.nii.gz"
             if not t1w.exists():
-                _write_t1w(t1w, head, session, seed=participant.seed)
+                seen = moved_head(head, session.t1w_motion)
+                _write_t1w(t1w, seen, session, seed=participant.seed)
                 written.append(t1w)
                 if participant.lesions:
                     flair = t1w.with_name(f"{whose}_FLAIR.nii.gz")
-                    write_flair(flair, head, session, seed=participant.seed)
-                    write_mask(lesions_dir / stem / whose, head)
+                    own = session.flair_motion not in (STILL, session.t1w_motion)
+                    seen = moved_head(head, session.flair_motion) if own else seen
+                    write_flair(flair, seen, session, seed=participant.seed)
+                    space = "FLAIR" if own else "T1w"
+                    write_mask(lesions_dir / stem / whose, seen, space)
                     written.append(flair)
             prefix = _prefix(participant, session)
             written += _write_echoes(out_dir / stem / prefix, acquisition, session)

@@ -35,9 +35,9 @@ def start_lesions(lesions_dir: Path) -> None:
     )
 
 
-def write_mask(stem: Path, head: Head) -> None:
+def write_mask(stem: Path, head: Head, space: str) -> None:
     """Write the mask of lesions on the grid of the head; `stem` begins the file's name."""
-    mask = stem.with_name(f"{stem.name}_space-T1w_label-lesion_mask.nii.gz")
+    mask = stem.with_name(f"{stem.name}_space-{space}_label-lesion_mask.nii.gz")
     save(np.asarray(head.lesions, dtype=bool).astype("u1"), head.affine, mask)
     write_json(
         mask.with_name(mask.name.replace(".nii.gz", ".json")),
@@ -46,7 +46,7 @@ def write_mask(stem: Path, head: Head) -> None:
 
 
 def write_flair(path: Path, head: Head, session: SessionSpec, *, seed: int) -> None:
-    """Write a FLAIR image on the grid of the head, unmoved against the T1w."""
+    """Write a FLAIR image on the grid of the head."""
     rng = np.random.default_rng(noise_seed(seed, session, "FLAIR"))
     noise = FLAIR_NOISE * rng.standard_normal((2, *head.t1w.shape), dtype="f4")
     save(np.rint(np.hypot(flair(head) + noise[0], noise[1])).astype("i2"), head.affine, path)
@@ -97,7 +97,8 @@ def lesion_table(acquisition: Acquisition, planted: Sequence[Planted]) -> pd.Dat
 
     `planted_ppb` is what the lesion, or its rim, adds to the white matter it lies in, a change
     (`change_ppb`) included, `volume_mm3` its volume in the head, `x`, `y` and `z` its middle in mm
-    of the T1w; `mean_ppb` and `gre_volume_mm3` are taken on the grid of the echoes.
+    where the head was simulated, the place of a T1w without motion; `mean_ppb` and
+    `gre_volume_mm3` are taken on the grid of the echoes.
     """
     volume = Geometry.from_affine(acquisition.affine).voxel_volume
     rows = []

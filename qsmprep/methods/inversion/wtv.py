@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 import math
 
 from array_api_compat import array_namespace
+import numpy as np
 
+from qsmprep.geometry import Geometry
 from qsmprep.methods.box import Box
 from qsmprep.methods.differences import laplacian_spectrum
 from qsmprep.methods.dipole import dipole_kernel
@@ -37,6 +40,7 @@ def wtv(
     edge_weight: float = 0.1,
     robust_every: int = 4,
     robust_limit: float = 10.0,
+    restorations: int = 0,
     max_iterations: int = 60,
     tolerance: float = 1e-2,
 ):
@@ -52,7 +56,10 @@ def wtv(
     serves acquisitions and background removals of any quality; 2. `W` falls
     where the residual stays large, the idea of MERIT (Liu et al., 2013,
     doi:10.1002/mrm.24272); 3. gradients that coincide with an edge of the magnitude cost less;
-    4. an inconsistent field is damped; 5. sources outside the mask may take part.
+    4. an inconsistent field is damped; 5. sources outside the mask may take part; 6. contrast
+    that total variation takes from small things may be restored by Bregman iterations (Osher et
+    al., 2005, doi:10.1137/040605412): what a map leaves of the field is added to the field, and
+    all is inverted again.
 
     Parameters
     ----------
@@ -86,10 +93,13 @@ def wtv(
         Iterations between two updates of the weights; 0 keeps them.
     robust_limit
         Residual from which on a voxel is distrusted, in standard deviations.
+    restorations
+        Bregman iterations. Total variation takes from a thing in proportion to its surface over
+        its volume; each gives most of it back, with some noise.
     max_iterations
-        Iterations at most.
+        Iterations at most, of each inversion.
     tolerance
-        Relative change of susceptibility at which to stop.
+        Relative change of susceptibility at which to stop each of them.
 
     Returns
     -------
@@ -101,7 +111,6 @@ def wtv(
     padding = [math.ceil(margin / h) for h in geometry.voxel_size]
     box = Box(mask, (padding[0], padding[1], padding[2]))
     inside, local = box.cut(mask), box.cut(xp.where(mask, field, 0.0))
-    ones_inside = xp.astype(inside, local.dtype)
     weight2 = box.cut(data_weight(noise, mask)) ** 2
     alpha = regularisation * inconsistency(local, inside, geometry)
     faces = face_weights(box.cut(magnitude), inside, geometry, edge_fraction, edge_weight)
@@ -109,33 +118,94 @@ def wtv(
     share = relative_inconsistency(local, inside, geometry)
     ridge = damping * min(share / NOISY, 1.0) ** 4
     kernel = dipole_kernel(local, geometry)
-
-    # Penalty of the splitting z1 = grad chi; that of z2 = D chi is 1. It leaves the field's scale
-    # to alpha, so that the result scales with the field.
-    mu = PENALTY * regularisation
-    normal = kernel**2 + mu * laplacian_spectrum(local, geometry) + (ridge + 1e-8)
-    # No field shows the mean; divided by next to nothing, it would be rounding made large.
-    normal[0, 0, 0] = 1.0
-    inverse = 1 / normal
-    split = GradientSplit(faces * (alpha / mu), geometry)
-
-    chi = xp.zeros_like(local)
-    predicted_dual = xp.zeros_like(local)
-    predicted = weight2 * local / (weight2 + 1)
-    spread = xp.zeros_like(local)
-    change = float("inf")
-    iteration = 0
-    while iteration < max_iterations and change > tolerance:
-        iteration += 1
-        previous = chi
-        chi_k = (kernel * rfftn(predicted - predicted_dual) - mu * rfftn(spread)) * inverse
-        field_chi = irfftn(kernel * chi_k, box.shape)
-        chi = irfftn(chi_k, box.shape)
-        spread = split(chi)
-        if robust_every and iteration >= 2 * robust_every and iteration % robust_every == 0:
-            weight2 = distrust(weight2, field_chi - local, inside, robust_limit)
-        predicted = (weight2 * local + field_chi + predicted_dual) / (weight2 + 1)
-        predicted_dual = predicted_dual + field_chi - predicted
-        change = relative_change(chi, previous, ones_inside)
+    solver = _Solver(
+        geometry,
+        kernel,
+        ridge,
+        faces * alpha,
+        weight2,
+        inside,
+        robust_every,
+        robust_limit,
+        max_iterations,
+        tolerance,
+    )
+    chi, done = solver(local, PENALTY * regularisation)
+    target, iterations = local, done.iterations
+    for restored in range(1, restorations + 1):
+        # Sources outside are no contrast to restore: theirs counts as left over.
+        own = irfftn(kernel * rfftn(xp.where(inside, chi, 0.0)), box.shape)
+        target = target + xp.where(inside, local - own, 0.0)
+        # Noise is in it once more, each time; a penalty that does not follow is slow.
+        chi, done = solver(target, PENALTY * regularisation / (restored + 1))
+        iterations += done.iterations
     chi = xp.where(mask, box.paste(chi), 0.0)
-    return chi, Convergence(iteration, change, change <= tolerance)
+    return chi, replace(done, iterations=iterations)
+
+
+@dataclass(frozen=True, eq=False)
+class _Solver:
+    """
+    ADMM in the box around the brain.
+
+    Parameters
+    ----------
+    geometry : Geometry
+        Voxel size and field direction.
+    kernel : (X, Y, Z') real array
+        Of the dipole.
+    ridge
+        Cost of the squared susceptibility.
+    costs : (3, X, Y, Z) real array
+        Of gradients.
+    weight2 : (X, Y, Z) real array
+        Squared weight of the field of each voxel.
+    inside : (X, Y, Z) boolean array
+        The mask.
+    robust_every, robust_limit, max_iterations, tolerance
+        As of `wtv`.
+    """
+
+    geometry: Geometry
+    kernel: np.ndarray
+    ridge: float
+    costs: np.ndarray
+    weight2: np.ndarray
+    inside: np.ndarray
+    robust_every: int
+    robust_limit: float
+    max_iterations: int
+    tolerance: float
+
+    def __call__(self, target, mu: float):
+        """
+        Return susceptibility, and how the iteration ended.
+
+        `mu` is the penalty of the splitting ``z1 = grad chi``; that of ``z2 = D chi`` is 1. It
+        leaves the field's scale to the costs, so that the result scales with the field.
+        """
+        xp = array_namespace(target)
+        kernel, weight2 = self.kernel, self.weight2
+        normal = kernel**2 + mu * laplacian_spectrum(target, self.geometry) + (self.ridge + 1e-8)
+        # No field shows the mean; divided by next to nothing, it would be rounding made large.
+        normal[0, 0, 0] = 1.0
+        inverse = 1 / normal
+        split = GradientSplit(self.costs / mu, self.geometry)
+        inside = xp.astype(self.inside, target.dtype)
+        chi, predicted_dual, spread = (xp.zeros_like(target) for _ in range(3))
+        field_chi, predicted = chi, weight2 * target / (weight2 + 1)
+        change, iteration = float("inf"), 0
+        while iteration < self.max_iterations and change > self.tolerance:
+            iteration += 1
+            previous = chi
+            chi_k = (kernel * rfftn(predicted - predicted_dual) - mu * rfftn(spread)) * inverse
+            field_chi = irfftn(kernel * chi_k, target.shape)
+            chi = irfftn(chi_k, target.shape)
+            spread = split(chi)
+            every = self.robust_every
+            if every and iteration >= 2 * every and iteration % every == 0:
+                weight2 = distrust(weight2, field_chi - target, self.inside, self.robust_limit)
+            predicted = (weight2 * target + field_chi + predicted_dual) / (weight2 + 1)
+            predicted_dual = predicted_dual + field_chi - predicted
+            change = relative_change(chi, previous, inside)
+        return chi, Convergence(iteration, change, change <= self.tolerance)
