@@ -322,10 +322,10 @@ class Protocol:
     @property
     def stages(self) -> dict[str, dict[str, Value]]:
         """All settings as flat tables, one per stage."""
-        tables = {k: v for k, v in asdict(self).items() if k != "name"}
         return {
             stage: {"method": table["method"], **table["params"]} if "params" in table else table
-            for stage, table in tables.items()
+            for stage, table in asdict(self).items()
+            if stage != "name"
         }
 
     def digest(self) -> str:
@@ -349,15 +349,13 @@ def presets() -> list[str]:
 
 
 def _read_tables(source: str | Path) -> tuple[str, dict[str, dict[str, Value]]]:
-    if str(source) in presets():
-        text = files("qsmprep.data").joinpath(f"protocols/{source}.toml").read_text("utf-8")
-    else:
-        try:
-            text = Path(source).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError):
-            raise ProtocolError(
-                f"{source}: neither a protocol file nor one of {', '.join(presets())}; check it"
-            ) from None
+    own = files("qsmprep.data").joinpath(f"protocols/{source}.toml")
+    try:
+        text = (own if str(source) in presets() else Path(source)).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        raise ProtocolError(
+            f"{source}: neither a protocol file nor one of {', '.join(presets())}; check it"
+        ) from None
     try:
         return Path(source).stem, tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
