@@ -370,7 +370,7 @@ def cohort(tmp_path):
                 start.with_name(f"{start.name}_{SPACE}_seg-OASIS_regions.tsv"),
                 sep="\t", index=False,
             )  # fmt: skip
-            tables.append(own.assign(sem=0.5))
+            tables.append(own.assign(sem=0.5, n_voxels=own["n_voxels"].astype(int)))
         if tables:
             path = out / label(number) / f"anat/{label(number)}_{SPACE}_seg-OASIS_change.tsv"
             path.parent.mkdir(exist_ok=True)
