@@ -172,9 +172,10 @@ def verdicts(sessions: pd.DataFrame, time: pd.DataFrame, counts: dict[str, tuple
     yield "classes", right.sum(), len(right), np.nan
     both = time[time["state"].isin(["persistent"])]
     still = both["planted"].eq(0).all()
-    off = (both["change"] - both["planted"]).abs()
     limit = STILL_PPB if still else CHANGE_PPB
-    yield f"change within {limit:g} ppb", (off <= limit).sum(), len(off), off.max()
+    for figure in ("change of chi", "change"):
+        off = (both[figure] - both["planted"]).abs()
+        yield f"{figure} within {limit:g} ppb", (off <= limit).sum(), len(off), off.max()
     for session, (found, drawn) in counts.items():
         yield f"{session}: lesions as drawn", found, drawn, np.nan
     off = (sessions["mm3"] - sessions["mm3 drawn"]).abs()

@@ -25,17 +25,17 @@ from truth import truth_tables
 DEEP = ("caudate", "putamen", "pallidum", "thalamus", "accumbens", "amygdala", "hippocampus")
 
 
-def means(path: Path, reference: str) -> pd.Series:
-    """Return the bilateral means of a table of regions, ppb."""
+def bilateral(path: Path, reference: str) -> pd.DataFrame:
+    """Return the rows of susceptibility in regions of both sides, ppb."""
     rows = pd.read_csv(path, sep="\t", na_values="n/a", keep_default_na=False)
     rows = rows[(rows["map"] == "Chimap") & (rows["reference"] == reference)]
-    return rows[rows["hemisphere"] == "B"].set_index("name")["mean"]
+    return rows[rows["hemisphere"] == "B"].set_index("name")
 
 
 def change(out: Path, who: str, reference: str, *, together: bool) -> pd.Series:
     """Return later less first by the tables of one kind."""
     first, later = (
-        means(path, reference)
+        bilateral(path, reference)["mean"]
         for path in sorted((out / who).glob(f"ses-*/anat/{who}_ses-*_regions.tsv"))
         if ("_space-participant_" in path.name) == together
     )
@@ -45,9 +45,7 @@ def change(out: Path, who: str, reference: str, *, together: bool) -> pd.Series:
 def core_change(out: Path, who: str, reference: str) -> pd.Series:
     """Return what changed in the cores of regions, by the table of change."""
     (path,) = (out / who / "anat").glob(f"{who}_space-participant_*_change.tsv")
-    rows = pd.read_csv(path, sep="\t", na_values="n/a", keep_default_na=False)
-    rows = rows[(rows["map"] == "Chimap") & (rows["reference"] == reference)]
-    return rows[rows["hemisphere"] == "B"].set_index("name")["core_change"]
+    return bilateral(path, reference)["core_change"]
 
 
 def planted(path: Path) -> pd.Series:

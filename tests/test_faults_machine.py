@@ -1,7 +1,10 @@
 """What the machine does to a run: full disks, killed workers, missing rights, a second run."""
 
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+import multiprocessing
 import os
 from pathlib import Path
 import shutil
@@ -18,7 +21,7 @@ from runs import CHI, FAST, copy_participant, statuses
 from qsmprep.resources import Resources
 from qsmprep.workflows.execution import NO_SPACE, configure, execute
 from qsmprep.workflows.locks import holding
-from qsmprep.workflows.pool import KILLED
+from qsmprep.workflows.pool import KILLED, _start_worker, run_and_tidy
 
 WITHOUT_RIGHTS = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
 
@@ -104,6 +107,34 @@ def test_who_kills_his_worker_fails_alone(tmp_path):
     )
     assert crashes == {"sub_9": [KILLED]}
     assert all((tmp_path / f"{number}.txt").exists() for number in range(3))
+
+
+def slumber(path):
+    import time
+
+    with open(path, "w"):
+        time.sleep(600)
+
+
+def test_a_worker_that_is_asked_to_end_does_so_in_the_midst_of_a_node(tmp_path):
+    started = tmp_path / "started"
+    node = pe.Node(Function(["path"], ["path"], slumber), name="slumber", base_dir=str(tmp_path))
+    node.inputs.path = str(started)
+    context = multiprocessing.get_context("forkserver")
+    with ProcessPoolExecutor(
+        1, initializer=_start_worker, initargs=(str(tmp_path),), mp_context=context
+    ) as pool:
+        future = pool.submit(run_and_tidy, node, False, 1)
+        while not started.exists():
+            time.sleep(0.1)
+        (worker,) = pool._processes.values()
+        worker.terminate()
+        worker.join(30)
+        ended = worker.exitcode
+        worker.kill()
+        assert ended == 1
+        with pytest.raises(BrokenProcessPool):
+            future.result(30)
 
 
 def children(pid):

@@ -162,6 +162,27 @@ def test_a_lesion_that_comes_back_is_the_same_and_a_neighbour_is_not():
     assert [s.state for s in loose] == ["baseline", "persistent", "persistent"]
 
 
+def test_what_is_one_voxel_may_lie_in_the_next():
+    a, b, c = (np.zeros((30, 6, 6), dtype=np.int32) for _ in range(3))
+    a[3, 3, 3], a[4, 3, 3] = 1, 2  # two that touch, and stay
+    b[3, 3, 3], b[4, 3, 3] = 2, 1
+    a[10, 3, 3], b[11, 4, 2], c[10, 4, 3] = 3, 3, 3  # one that moves by a corner
+    a[15, 3, 3], b[17, 3, 3] = 4, 4  # one that goes, and one that comes two voxels away
+    a[21, 3, 3], b[22:24, 3, 3] = 5, 5  # one that goes beside one of two voxels that comes
+    matched = match_lesions({"a": a, "b": b, "c": c}, "abc", CUBE)
+    states: dict[str, list[tuple[int, ...]]] = {}
+    for state in matched.states:
+        if state.session == "b":
+            states.setdefault(state.state, []).append(state.parts)
+    assert states == {
+        "persistent": [(2,), (1,), (3,)],
+        "vanished": [(), ()],
+        "new": [(5,), (4,)],
+    }
+    moved = [state.state for state in matched.states if state.lesion == 3]
+    assert moved == ["baseline", "persistent", "persistent"]
+
+
 def test_labels_that_mean_the_same_are_followed_by_number():
     a, b = np.zeros((2, 6, 6, 6), dtype=np.int32)
     a[0, 0, 0], a[2, 2, 2], b[0, 0, 0], b[5, 5, 5] = 3, 8, 3, 2

@@ -1,4 +1,4 @@
-"""Thin masks are not lost on their way to another grid."""
+"""Thin masks and small labels are not lost on their way to another grid."""
 
 import ants
 import nibabel as nb
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from qsmprep.interfaces.lesions import VEIN
-from qsmprep.interfaces.shares import CarryShare, samples
+from qsmprep.interfaces.shares import CarryLabels, CarryShare, samples
 
 
 def write(path, array, affine):
@@ -29,8 +29,8 @@ def turned(path, degrees):
     return str(path)
 
 
-def carried(tmp_path, mask, affine, reference, degrees=0.0):
-    done = CarryShare(
+def carried(tmp_path, mask, affine, reference, degrees=0.0, carry=CarryShare):
+    done = carry(
         image=write(tmp_path / "mask.nii", mask, np.eye(4)),
         reference=write(tmp_path / "reference.nii", np.zeros(reference), affine),
         transforms=[turned(tmp_path / "turn.mat", degrees)],
@@ -79,3 +79,37 @@ def test_an_empty_mask_and_one_at_the_border_keep_what_they_have(tmp_path):
     # Shifted by half a voxel along each axis: the last voxel is half outside.
     assert share.sum() == pytest.approx(8.5)
     assert share[0, 4, 0] == pytest.approx(0.25)
+
+
+def test_labels_smaller_than_a_voxel_get_the_one_they_fill_most(tmp_path):
+    labels = np.zeros((30, 30, 30))
+    labels[18:27, 18:27, 18:27] = 1
+    labels[9:11, 9, 10] = 4  # half a voxel from there on the way: in the coarse voxel (3, 3, 3)
+    labels[11, 10, 10] = 7  # there as well, and a little in the next
+    labels[10, 10, 10] = 8  # there alone: nothing is left for it
+    labels[17, 22, 22] = 9  # in a voxel that the large one has, and a little in the next
+    coarse = np.diag([3.0, 3.0, 3.0, 1.0])
+    coarse[:3, 3] = 1.0
+    found = carried(tmp_path, labels, coarse, (9, 9, 9), carry=CarryLabels)
+    assert found[3, 3, 3] == 4
+    assert [(found == label).sum() for label in (4, 7, 8, 9)] == [1, 1, 0, 1]
+    for label, place in ((7, (4, 3, 3)), (9, (5, 7, 7))):
+        assert np.abs(np.argwhere(found == label)[0] - place).max() <= 1
+    assert (found == 1).sum() * 27 == pytest.approx(9**3, rel=0.2)
+
+
+def test_labels_that_lie_elsewhere_are_not_made_up(tmp_path):
+    labels = np.zeros((30, 30, 30))
+    labels[5, 5, 5], labels[25, 25, 25] = 2, 3
+    found = carried(tmp_path, labels, np.diag([2.0, 2.0, 2.0, 1.0]), (8, 8, 8), carry=CarryLabels)
+    assert set(np.unique(found)) == {0, 2}
+
+
+@pytest.mark.parametrize("degrees", [0, 5, 20])
+def test_labels_a_voxel_wide_arrive(tmp_path, degrees):
+    labels = np.zeros((40, 40, 40))
+    for number in range(6):  # diagonals, of which the likeliest label of every voxel is none
+        along = np.arange(18, 22)
+        labels[along, along, along + 3 * number - 8] = number + 1
+    found = carried(tmp_path, labels, np.eye(4), (40, 40, 40), degrees, CarryLabels)
+    assert set(np.unique(found)) == set(range(7))

@@ -19,6 +19,7 @@ from qsmprep.interfaces.longitudinal import CommonMask
 from qsmprep.protocol import Protocol
 from qsmprep.reports import pages
 from qsmprep.reports.longitudinal import trajectories
+from qsmprep.reports.plots import draw
 from qsmprep.workflows.base import build
 from qsmprep.workflows.study import Study
 
@@ -144,6 +145,16 @@ def test_sessions_of_one_day_are_drawn_beside_each_other():
     drawn = trajectories(tables, {"ses-1": 0.0, "ses-2": 0.0}, "whole-brain")
     assert set(drawn.data["x"]) == {1, 2}
     assert "session: 1 ses-1, 2 ses-2" in json.dumps(drawn.labels, default=str)
+    assert all(tick % 1 == 0 for tick in draw(drawn).axes[0].get_xticks())
+
+
+def test_every_session_is_a_point_on_the_line_of_its_region():
+    times = {"ses-1": 0.0, "ses-2": 0.3, "ses-3": 5.0}
+    tables = {name: regions(session=name) for name in times}
+    figure = draw(trajectories(tables, times, "whole-brain"))
+    marks = [line for line in figure.axes[0].lines if line.get_marker() not in ("None", "")]
+    assert marks
+    assert all(list(line.get_xdata()) == list(times.values()) for line in marks)
 
 
 def test_a_change_of_nothing_has_no_sign():

@@ -14,8 +14,7 @@ from qsmprep.interfaces.lesion_figures import DrawLesions
 from qsmprep.interfaces.lesion_series import MatchLesions, TabulateSeries
 from qsmprep.interfaces.lesions import MeasureLesions
 from qsmprep.interfaces.longitudinal import CommonMask, MeanMap
-from qsmprep.interfaces.registration import ApplyTransforms
-from qsmprep.interfaces.shares import CarryShare
+from qsmprep.interfaces.shares import CarryLabels, CarryShare
 from qsmprep.workflows.participant_space import init_participant_space_wf
 from qsmprep.workflows.sharing import name_of
 from qsmprep.workflows.study import Study, figure_sink, lesion_series_sink
@@ -172,8 +171,8 @@ def _carry(
     carried = {}
     for port in _drawn(acquisition):
         route = pe.Node(Merge(2), name=f"{port}_route{mark}")
-        labels = ApplyTransforms(interpolation="genericLabel")
-        carry = pe.Node(CarryShare() if port == "veins" else labels, name=f"carry_{port}{mark}")
+        interface = CarryShare() if port == "veins" else CarryLabels()
+        carry = pe.Node(interface, name=f"carry_{port}{mark}")
         workflow.connect([
             (own, route, [(f"{port}_to_t1w", "in1")]),
             (onward, route, [("out", "in2")]),
@@ -255,11 +254,11 @@ def connect_lesion_sessions(
         target = f"lesions__{acquisition.name_safe}"
         lesions = f"{name_of(source, 'lesions_wf')}.outputnode"
         workflow.connect(source, f"{lesions}.table", graph, f"{target}.table")
-        to_t1w = {"FLAIR": "flair_wf.outputnode.flair_to_t1w",
-                  "GRE": "coregistration_wf.outputnode.gre_to_t1w"}  # fmt: skip
+        to_t1w = {"FLAIR": ("flair_wf", "flair_to_t1w"),
+                  "GRE": ("coregistration_wf", "gre_to_t1w")}  # fmt: skip
         for port, image in _drawn(acquisition).items():
             workflow.connect(source, f"{lesions}.{port}", graph, f"{target}.{port}")
             if image.space in to_t1w:
-                part, _, way = to_t1w[image.space].partition(".")
-                way = f"{name_of(source, part)}.{way}"
+                part, way = to_t1w[image.space]
+                way = f"{name_of(source, part)}.outputnode.{way}"
                 workflow.connect(source, way, graph, f"{target}.{port}_to_t1w")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 
+from nipype.interfaces.base import SimpleInterface
 from nipype.interfaces.utility import Merge
 from nipype.pipeline import engine as pe
 
@@ -14,7 +15,7 @@ from qsmprep.interfaces.lesion_figures import DrawLesions
 from qsmprep.interfaces.lesions import MeasureLesions, NumberLesions
 from qsmprep.interfaces.masking import FindBrain
 from qsmprep.interfaces.registration import ApplyTransforms, RigidToMagnitude
-from qsmprep.interfaces.shares import CarryShare
+from qsmprep.interfaces.shares import CarryLabels, CarryShare
 from qsmprep.methods.lesions import LesionRules
 from qsmprep.methods.regions import Rules
 from qsmprep.workflows._graph import open_graph
@@ -173,8 +174,7 @@ def init_lesions_wf(
         if kind == "veins":
             workflow.connect(source, field, outputnode, "veins")
         if given.images[kind].space != "GRE":
-            labels = ApplyTransforms(interpolation="genericLabel")
-            interface = CarryShare() if kind == "veins" else labels
+            interface = CarryShare() if kind == "veins" else CarryLabels()
             carry = _carry(workflow, given.images[kind].space, kind, interface)
             workflow.connect(source, field, carry, "image")
             source, field = carry, "resampled"
@@ -184,9 +184,7 @@ def init_lesions_wf(
     return workflow
 
 
-def _carry(
-    workflow: pe.Workflow, space: str, kind: str, interface: ApplyTransforms | CarryShare
-) -> pe.Node:
+def _carry(workflow: pe.Workflow, space: str, kind: str, interface: SimpleInterface) -> pe.Node:
     """Return who carries an image of the T1w or the FLAIR to the space of the echoes."""
     inputnode = workflow.get_node("inputnode")
     carry = pe.Node(interface, name=f"carry_{kind}")

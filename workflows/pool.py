@@ -15,7 +15,7 @@ from multiprocessing.process import BaseProcess
 import os
 import signal
 import sys
-from threading import Lock
+from threading import Event, Lock
 import time
 import traceback
 
@@ -30,6 +30,10 @@ KILLED = (
 
 GRACE_S = 2.0
 """Time that a worker has to remove what it was writing."""
+
+
+_leaving = Event()
+"""Whether this process is a worker that was asked to end."""
 
 
 class Pool(MultiProcPlugin):
@@ -138,6 +142,9 @@ def run_and_tidy(node, updatehash, taskid):
     try:
         return run_node(node, updatehash, taskid)
     finally:
+        if _leaving.is_set():
+            # Nipype takes the end of a worker for a crash of its node, and would have it go on.
+            os._exit(1)
         gc.collect()
         # The allocator keeps what it may need again, half a gigabyte after a registration.
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
@@ -149,9 +156,16 @@ def _start_worker(folder: str) -> None:
     os.chdir(folder)
     # Ctrl-C reaches all processes of a terminal: the main one decides what becomes of the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    signal.signal(signal.SIGTERM, _leave)
     _die_with_program()
     hush()
+
+
+def _leave(*_) -> None:
+    """End this worker, once: a second call on its way out would be told as a crash."""
+    if not _leaving.is_set():
+        _leaving.set()
+        sys.exit(1)
 
 
 def _die_with_program() -> None:

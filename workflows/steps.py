@@ -65,15 +65,15 @@ def steps_of_regions(protocol: Protocol) -> list[tuple[str, str]]:
 def steps_of_lesions(given: GivenLesions) -> list[tuple[str, str]]:
     """Return kind and part of each step from lesions that were drawn to their table."""
     drawn = given.images.values()
-    carried = sum(image.space != "GRE" for image in drawn)
     veins = int(given.veins is not None and given.veins.space != "GRE")
     steps = [(kind, "lesions_wf") for kind in ("NumberLesions", "MeasureLesions")]
     steps += [("TakeLabels", "lesions_wf")] * (len(drawn) - 1)
     if given.flair:
-        steps += [("FindBrain.bet", "flair_wf"), ("RigidToMagnitude", "flair_wf")]
-        carried += 1
-    steps += [("CarryShare", "lesions_wf")] * veins
-    return [*steps, *[("ApplyTransforms", "lesions_wf")] * (carried - veins), ("DrawLesions", "")]
+        steps += [("FindBrain.bet", "flair_wf"), ("RigidToMagnitude", "flair_wf"),
+                  ("ApplyTransforms", "lesions_wf")]  # fmt: skip
+    labels = sum(image.space != "GRE" for image in drawn) - veins
+    steps += [("CarryShare", "lesions_wf")] * veins + [("CarryLabels", "lesions_wf")] * labels
+    return [*steps, ("DrawLesions", "")]
 
 
 def steps_through_time(
@@ -106,6 +106,6 @@ def _steps_of_lesion_series(series: Series) -> list[tuple[str, str]]:
         steps += [("CarryMap", "baseline_space_wf")] * maps
         if acquisition.lesions and acquisition.lesions.veins:
             steps.append(("CarryShare", ""))
-        steps += [("ApplyTransforms", ""), ("MeasureLesions", "")]
+        steps += [("CarryLabels", ""), ("MeasureLesions", "")]
     r2star = any(len(acquisition.echo_times) > 1 for acquisition in series.acquisitions)
     return [*steps, *[("MeanMap", "")] * (1 + r2star)]

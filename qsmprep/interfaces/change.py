@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from nipype.interfaces.base import (
@@ -17,13 +17,10 @@ import numpy as np
 import pandas as pd
 
 from qsmprep.bids.change_columns import CHANGE_COLUMNS
+from qsmprep.methods.regions import FEW_VOXELS
 
 KEY = ["participant_id", "atlas", "index", "name", "hemisphere", "map", "reference", "units"]
 """What rows of two sessions share; `acquisition` may be longer where one session has more."""
-
-
-FEWEST = 30
-"""Voxels that the core of a region has at least: fewer change with where its border runs."""
 
 
 def change_table(
@@ -45,17 +42,19 @@ def change_table(
     """
     first, *later_tables = (table.set_index(KEY) for table in tables)
     core, *later_cores = (table.set_index(KEY).reindex(first.index) for table in cores)
-    enough = core["n_voxels"] >= FEWEST
+    # Fewer change with where the border runs.
+    enough = core["n_voxels"] >= FEW_VOXELS
     parts = []
     for table, inner, since in zip(later_tables, later_cores, years[1:], strict=True):
         later = table.reindex(first.index)
         change = later["mean"] - first["mean"]
+        flags = map(join_flags, zip(first["flag"], later["flag"], strict=True))
         parts.append(
             pd.DataFrame({
                 "acquisition": first["acquisition"],
                 "run": first["run"],
                 "session_from": first["session_id"],
-                "session_to": later["session_id"].dropna().iloc[0],
+                "session_to": table["session_id"].iloc[0],
                 "years": np.nan if since is None else since,
                 "first": first["mean"],
                 "later": later["mean"],
@@ -64,14 +63,14 @@ def change_table(
                 "sem": np.hypot(first["sem"], later["sem"]),
                 "n_core": core["n_voxels"].astype("Int64"),
                 "core_change": (inner["mean"] - core["mean"]).where(enough),
-                "flag": [_flags(*pair) for pair in zip(first["flag"], later["flag"], strict=True)],
+                "flag": [*flags],
             })
         )  # fmt: skip
     return pd.concat(parts).reset_index()[list(CHANGE_COLUMNS)]
 
 
-def _flags(*given: object) -> str | None:
-    """Return the flags of both sessions, each once."""
+def join_flags(given: Iterable[object]) -> str | None:
+    """Return the flags of several rows, each once, or None; what is no text says nothing."""
     said = [flag for text in given if isinstance(text, str) for flag in text.split("; ")]
     return "; ".join(dict.fromkeys(said)) or None
 

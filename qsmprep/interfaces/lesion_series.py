@@ -22,6 +22,7 @@ from qsmprep.bids.lesion_columns import SERIES_COLUMNS, WORDS, says_yes
 from qsmprep.errors import InputError
 from qsmprep.geometry import Geometry
 from qsmprep.interfaces._nifti import load, load_labels, save_like
+from qsmprep.interfaces.change import join_flags
 from qsmprep.interfaces.lesions import write_table
 from qsmprep.methods.lesions import (
     LesionState,
@@ -207,7 +208,7 @@ def series_table(
             "merged_with": "|".join(map(str, state["merged_with"])) or None,
             "volume_mm3": float((mine["volume_mm3"] * list(shares.values())).sum()),
             "gd_fraction": mine["gd_fraction"].max() if len(mine) else np.nan,
-            "flag": _joined(pd.Series([row.get("flag"), state["flag"]], dtype=object), "; "),
+            "flag": join_flags([row.get("flag"), state["flag"]]),
         }
         rows.append(row)
     table = pd.DataFrame(rows, columns=list(SERIES_COLUMNS))
@@ -226,8 +227,8 @@ def lost(own: Sequence[pd.DataFrame], states: Sequence[Mapping]) -> list[str]:
     ]
 
 
-def _joined(values: pd.Series, between: str = "|") -> str | None:
-    return between.join(dict.fromkeys(values.dropna())) or None
+def _joined(values: pd.Series) -> str | None:
+    return "|".join(dict.fromkeys(values.dropna())) or None
 
 
 def _ages(table: pd.DataFrame) -> pd.Series:

@@ -292,12 +292,17 @@ class SyN(SimpleInterface):
         return runtime
 
 
-class _ApplyTransformsInputSpec(BaseInterfaceInputSpec):
+class CarryInputSpec(BaseInterfaceInputSpec):
+    """What whoever carries an image needs."""
+
     image = File(exists=True, mandatory=True, desc="image to carry")
     reference = File(exists=True, mandatory=True, desc="image on the grid to carry it to")
     transforms = InputMultiObject(
         File(exists=True), mandatory=True, desc="transforms in the order of travel"
     )
+
+
+class _ApplyTransformsInputSpec(CarryInputSpec):
     interpolation = traits.Enum(
         "linear", "lanczosWindowedSinc", *LABELS, usedefault=True, desc="how values are mixed"
     )
@@ -329,13 +334,8 @@ class ApplyTransforms(SimpleInterface):
         return runtime
 
 
-class _CarryMapInputSpec(BaseInterfaceInputSpec):
-    image = File(exists=True, mandatory=True, desc="map to carry")
+class _CarryMapInputSpec(CarryInputSpec):
     mask = File(exists=True, mandatory=True, desc="where it is known")
-    reference = File(exists=True, mandatory=True, desc="image on the grid to carry it to")
-    transforms = InputMultiObject(
-        File(exists=True), mandatory=True, desc="transforms in the order of travel"
-    )
     interpolation = traits.Enum("linear", "bSpline", usedefault=True, desc="how values are mixed")
     noise = traits.Bool(desc="whether it is the standard deviation of noise of each voxel alone")
 

@@ -27,7 +27,7 @@ from qsmprep.reports.pictures import description
 from qsmprep.reports.plots import draw
 from qsmprep.reports.regions import main_regions, read_regions, reference_of, select, table_rows
 from qsmprep.reports.sheet import Axcodes, Sheet, grey_window
-from qsmprep.statistics.results import Drawing
+from qsmprep.statistics.results import OBSERVED, Drawing
 
 SPACE, LONGITUDINAL = "participant", "longitudinal"
 """As `qsmprep.bids.longitudinal` calls them in names and in ``status.tsv``."""
@@ -201,6 +201,10 @@ def trajectories(
             })  # fmt: skip
     data = pd.DataFrame(rows, columns=["panel", "line", "x", "y", "ci_low", "ci_high", "place"])
     data = data.sort_values("place", kind="stable", ignore_index=True).drop(columns="place")
+    # Each session is also a point, or nobody would see where on a line the sessions are.
+    points = data.drop(columns=["ci_low", "ci_high"])
+    points["line"] += OBSERVED
+    data = pd.concat([data, points], ignore_index=True)
     numbered = ", ".join(f"{number} {session}" for number, session in enumerate(tables, 1))
     time = "years since the first session" if known else f"session: {numbered}"
     return Drawing(

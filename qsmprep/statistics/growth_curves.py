@@ -17,7 +17,7 @@ from qsmprep.statistics.mixed_tables import Mixed, Wishes, fit_formula, limits
 from qsmprep.statistics.polynomials import Polynomials, bin_times, degree_name, orthonormal
 from qsmprep.statistics.predictions import typical
 from qsmprep.statistics.regression import level_name, levels_of
-from qsmprep.statistics.results import Drawing, Fact
+from qsmprep.statistics.results import OBSERVED, Drawing, Fact
 
 HIGHEST = 5
 """Degree up to which one is chosen on continuous times."""
@@ -354,7 +354,7 @@ def drawing(curve: Curve, table: pd.DataFrame) -> Drawing:
         group = data[axis.group].astype(str) if axis.group else pd.Series("", index=data.index)
         marks = {"line": group, "x": data[axis.time], "y": data[axis.outcome]}
     points = pd.DataFrame({"panel": "", **marks}).reset_index(drop=True)
-    points["line"] = points["line"].replace("", name) + " (data)"
+    points["line"] = points["line"].replace("", name) + OBSERVED
     confidence = f"{curve.model.wishes.confidence:.0%}"
     what = "means of bins" if axis.bins else "observations"
     return Drawing(

@@ -14,6 +14,9 @@ ESTIMATES = (
 
 Fact = str | int | float | bool
 
+OBSERVED = " (data)"
+"""What the name of a line of `trajectories` ends in where its observations are meant."""
+
 
 @dataclass(frozen=True)
 class Drawing:

@@ -77,7 +77,9 @@ def match_lesions(
     Return lesions through time, matched by overlap with where each has been before.
 
     A part of a session's mask belongs to a lesion if they share `minimum_overlap` of the smaller
-    of the part and all voxels that the lesion has had so far. A part of no lesion is a new one.
+    of the part and all voxels that the lesion has had so far; of one voxel and never more, they
+    may also touch, since where a border runs decides which voxel that is. A part of no lesion is
+    a new one.
     The voxels of a part of several lesions are divided by which of them was nearest. Lesions are
     numbered in the order in which they were first seen, those of a session from the largest on:
     neither the labels of the images nor the order of the mapping has any influence.
@@ -223,7 +225,22 @@ class _Seen:
                 if np.intersect1d(voxels, ever, assume_unique=True).size
                 >= self.minimum_overlap * min(voxels.size, ever.size)
             ]
+        other = {lesion for lesions in owners.values() for lesion in lesions}
+        other |= {state.lesion for state in self.states if state.n_voxels > 1}
+        single = [lesion for lesion in self.ever if lesion not in other]
+        for label, voxels in parts.items():
+            if voxels.size == 1 and not owners[label]:
+                owners[label] = [lesion for lesion in single if self._touch(voxels, lesion)][:1]
+                single = [lesion for lesion in single if lesion not in owners[label]]
         return owners
+
+    def _touch(self, voxel, lesion: int) -> bool:
+        """Tell whether a voxel and one that a lesion has had share a corner at least."""
+        place, ever = (
+            np.stack(np.unravel_index(flat, self.regions.shape))
+            for flat in (voxel, self.ever[lesion])
+        )
+        return bool((np.abs(place - ever).max(axis=0) <= 1).any())
 
     def _divide(self, voxels, lesions: Sequence[int]):
         """Return the lesion that each voxel of a part is nearest to, the oldest of equals."""

@@ -10,12 +10,14 @@ from qsmprep.methods.regions.selection import (
     select_voxels,
 )
 from qsmprep.methods.regions.statistics import (
+    FEW_VOXELS,
     RegionStatistics,
     regional_statistics,
     with_positive_means,
 )
 
 __all__ = [
+    "FEW_VOXELS",
     "WHOLE_BRAIN",
     "Head",
     "Region",

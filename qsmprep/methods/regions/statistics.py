@@ -12,7 +12,7 @@ from qsmprep.methods.regions.selection import WHOLE_BRAIN, Counts, Sample
 LOW_COVERAGE = 0.5
 """Below this part of a region measured, its row is flagged."""
 
-FEW = 30
+FEW_VOXELS = 30
 """Below this number of voxels, a mean is decided by where the border of the label runs."""
 
 THIN = 0.2
@@ -235,7 +235,7 @@ def _flags(counts: Counts, n_voxels: int, voxel_volume: float, whole: float | No
     found = {
         "cut by the field of view": whole is not None and volume < CUT * whole,
         "low coverage": seen < LOW_COVERAGE * counts.n_label,
-        "few voxels": n_voxels < FEW,
+        "few voxels": n_voxels < FEW_VOXELS,
         "thin": counts.n_interior < THIN * counts.n_label,
     }
     return [name for name, applies in found.items() if applies]

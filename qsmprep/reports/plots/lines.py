@@ -7,6 +7,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 import matplotlib.patheffects as effects
+from matplotlib.ticker import MaxNLocator
 import numpy as np
 import pandas as pd
 
@@ -26,9 +27,8 @@ from qsmprep.reports.plots.style import (
     rows_of,
     wrapped,
 )
-from qsmprep.statistics.results import Drawing
+from qsmprep.statistics.results import OBSERVED, Drawing
 
-_DATA = " (data)"
 _BAND = ("ci_low", "ci_high")
 
 
@@ -47,8 +47,8 @@ def trajectories(drawing: Drawing) -> Figure:
         Ends of the interval; may be missing.
     """
     rows = rows_of(drawing, ("panel", "line"), ("x", "y"), needed=("x", "y"), or_missing=_BAND)
-    points = rows["line"].str.endswith(_DATA)
-    rows["line"] = rows["line"].str.removesuffix(_DATA)
+    points = rows["line"].str.endswith(OBSERVED)
+    rows["line"] = rows["line"].str.removesuffix(OBSERVED)
     names = order(drawing, rows[~points], "line") or order(drawing, rows, "line")
     names += [name for name in dict.fromkeys(rows["line"]) if name not in names]
     styles = looks(names)
@@ -58,6 +58,9 @@ def trajectories(drawing: Drawing) -> Figure:
         _scatter(grid[panel], part, styles[line], many)
     for (panel, line), part in parts(rows[~points], "panel", "line"):
         _line(grid[panel], part, styles[line])
+    if (rows["x"] % 1 == 0).all():  # there is no session 1.5
+        for axes in grid.values():
+            axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     name_axes(figure, grid.values(), label(drawing, "x"), label(drawing, "y"))
     if len(names) > 1:
         legend(figure, [_key(name, look) for name, look in styles.items()],
