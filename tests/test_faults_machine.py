@@ -116,9 +116,25 @@ def slumber(path):
         time.sleep(600)
 
 
-def test_a_worker_that_is_asked_to_end_does_so_in_the_midst_of_a_node(tmp_path):
+def slumber_in_a_callback(path):
+    import threading
+    import time
+    import weakref
+
+    def callback():
+        with open(path, "w"):
+            time.sleep(600)
+
+    held = threading.Event()
+    weakref.finalize(held, callback)
+    del held
+    time.sleep(600)
+
+
+@pytest.mark.parametrize("work", [slumber, slumber_in_a_callback])
+def test_a_worker_that_is_asked_to_end_does_so_in_the_midst_of_a_node(tmp_path, work):
     started = tmp_path / "started"
-    node = pe.Node(Function(["path"], ["path"], slumber), name="slumber", base_dir=str(tmp_path))
+    node = pe.Node(Function(["path"], ["path"], work), name="slumber", base_dir=str(tmp_path))
     node.inputs.path = str(started)
     context = multiprocessing.get_context("forkserver")
     with ProcessPoolExecutor(

@@ -157,6 +157,8 @@ def _start_worker(folder: str) -> None:
     # Ctrl-C reaches all processes of a terminal: the main one decides what becomes of the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _leave)
+    signal.signal(signal.SIGALRM, _leave)
+    sys.unraisablehook = _leave_after_all
     _die_with_program()
     hush()
 
@@ -166,6 +168,15 @@ def _leave(*_) -> None:
     if not _leaving.is_set():
         _leaving.set()
         sys.exit(1)
+
+
+def _leave_after_all(lost) -> None:
+    """Ask once more: Python drops what is raised in callbacks of its own, such as this end."""
+    if lost.exc_type is SystemExit and _leaving.is_set():
+        _leaving.clear()
+        signal.setitimer(signal.ITIMER_REAL, 0.01)  # when the callback is over
+    else:
+        sys.__unraisablehook__(lost)
 
 
 def _die_with_program() -> None:
