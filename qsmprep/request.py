@@ -15,6 +15,7 @@ from qsmprep.bids.lookups import LOOKUPS
 from qsmprep.bids.segmentations import read_segmentations
 from qsmprep.bids.template import MNI, Template, read_template
 from qsmprep.errors import RequestError
+from qsmprep.methods.background import OF_TISSUES
 from qsmprep.methods.segmentation import DEEP_NUCLEI
 from qsmprep.protocol import Protocol
 from qsmprep.resources import Resources
@@ -171,12 +172,22 @@ def _check_masks(request: Request) -> None:
         raise RequestError(f"-d masks={folder}: there is no such folder; check it")
 
 
+def settings_of_t1w(protocol: Protocol) -> list[str]:
+    """Return the settings by which there is no map without a T1w."""
+    methods = {"masking": protocol.masking.method, "background": protocol.background.method}
+    return [
+        f"{stage}.method = {method}"
+        for stage, method in methods.items()
+        if method in {"t1w", *OF_TISSUES}
+    ]
+
+
 def _check_without_atlas(protocol: Protocol) -> None:
     """Refuse what takes a T1w, which is read for regions only, or a region."""
-    for stage in ("masking", "referencing"):
-        method = getattr(protocol, stage).method
-        if method in ("t1w", "label"):
-            raise RequestError(f"{stage}.method = {method} needs an atlas; give it by --atlas")
+    for setting in settings_of_t1w(protocol):
+        raise RequestError(f"{setting} needs an atlas; give it by --atlas")
+    if protocol.referencing.method == "label":
+        raise RequestError("referencing.method = label needs an atlas; give it by --atlas")
     if protocol.segmentation.contrast != "t1w":
         raise RequestError("segmentation.contrast = hybrid needs an atlas; give it by --atlas")
 

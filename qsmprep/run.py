@@ -31,7 +31,7 @@ from qsmprep.compute import check_memory, compute, longitudinal_of, open_work_di
 from qsmprep.errors import QSMPrepError, RequestError
 from qsmprep.files import atomic_write_text
 from qsmprep.provenance import boilerplate, code_digest, describe_machine, write_head
-from qsmprep.request import Request, resolve
+from qsmprep.request import Request, resolve, settings_of_t1w
 from qsmprep.scratch import (
     ensure_temporary_folder,
     forget,
@@ -84,8 +84,8 @@ def make_plan(request: Request) -> Plan:
         plan = with_segmentations(plan, request.derivatives["segmentation"])
     if request.protocol.masking.method == "precomputed":
         plan = with_masks(plan, request.derivatives["masks"])
-    elif request.protocol.masking.method == "t1w":
-        plan = with_t1w(plan)
+    for setting in settings_of_t1w(request.protocol):
+        plan = with_t1w(plan, setting)
     if folder := request.derivatives.get("lesions"):
         plan = with_lesions(plan, folder, request.bids_dir, request.protocol.lesions.minimum_mm3)
         plan = with_edited_regions(plan, folder, longitudinal_of(request, plan))

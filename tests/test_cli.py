@@ -170,6 +170,10 @@ def test_labels_are_understood_with_and_without_prefix(bids, tmp_path, capsys):
         ),
         (("--atlas", "none", "--set", "masking.method=t1w"), ["masking.method = t1w", "--atlas"]),
         (
+            ("--atlas", "none", "--set", "background.method=joint_tissues"),
+            ["background.method = joint_tissues", "--atlas"],
+        ),
+        (
             (
                 "--atlas",
                 "none",

@@ -36,7 +36,7 @@ LESIONS = GivenLesions(
 EXAMPLES = {
     "init_acquisition_quality_wf": {"checked": {}},
     "init_anatomy_wf": {"seed": 1},
-    "init_background_wf": {"stage": PROTOCOL.background},
+    "init_background_wf": {"stage": PROTOCOL.background, "deep": [1]},
     "init_coregistration_wf": {"seed": 1},
     "init_deep_nuclei_wf": {"atlas": ATLAS, "weight": 400.0, "seed": 1},
     "init_echoes_wf": {"cartesian": False},
@@ -77,7 +77,11 @@ EXAMPLES = {
     "init_pairwise_segmentation_wf": {"atlas": ATLAS, "seed": 1},
     "init_template_segmentation_wf": {"atlas": ATLAS, "placed": {"tpl-toy": Path(__file__)}},
     "init_template_wf": {},
-    "init_two_pass_wf": {"background": PROTOCOL.background, "inversion": PROTOCOL.inversion},
+    "init_two_pass_wf": {
+        "background": PROTOCOL.background,
+        "inversion": PROTOCOL.inversion,
+        "deep": [1],
+    },
 }
 BUILDERS = {
     name: function

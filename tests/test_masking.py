@@ -168,10 +168,10 @@ def test_masks_are_found_by_all_entities_and_checked_for_their_grid(bids, tmp_pa
 
 
 def test_the_brain_of_a_t1w_needs_one(bids):
-    plan = with_t1w(read_plan(bids))
+    plan = with_t1w(read_plan(bids), "masking.method = t1w")
     assert [acquisition.key for acquisition in plan.acquisitions] == ["sub-01_MEGRE"]
     assert len(plan.errors) == 2
-    assert "no T1w image to take the brain from" in facts(plan)
+    assert "no T1w image, which masking.method = t1w needs" in facts(plan)
     assert "the maps are made" not in facts(plan)
 
 
@@ -216,6 +216,7 @@ def test_a_run_takes_brain_and_zero_from_the_t1w_in_two_passes(
 ):
     changes = {
         "masking.method": "t1w",
+        "background.method": "joint_tissues",
         "trust.two_pass": "true",
         "referencing.method": "label",
         "referencing.region": "thalamus",

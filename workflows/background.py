@@ -1,13 +1,18 @@
 """From the total field to the field of the tissue."""
 
+from collections.abc import Sequence
+
 from nipype.pipeline import engine as pe
 
+from qsmprep.bids.models import Acquisition
 from qsmprep.interfaces.background import RemoveBackground
 from qsmprep.protocol import Stage
 from qsmprep.workflows._graph import open_graph
 
 
-def init_background_wf(*, stage: Stage, name: str = "background_wf") -> pe.Workflow:
+def init_background_wf(
+    *, stage: Stage, deep: Sequence[int], name: str = "background_wf"
+) -> pe.Workflow:
     """
     Remove the field of all sources outside the mask.
 
@@ -15,6 +20,8 @@ def init_background_wf(*, stage: Stage, name: str = "background_wf") -> pe.Workf
     ----------
     stage
         Algorithm and parameters.
+    deep
+        Labels of deep grey matter.
     name
         Name of the workflow.
 
@@ -26,6 +33,10 @@ def init_background_wf(*, stage: Stage, name: str = "background_wf") -> pe.Workf
         Where the field can be trusted.
     noise
         Standard deviation of the field, ppm.
+    white_matter
+        Probability of white matter; for methods that need it.
+    labels
+        Regions in GRE space; for methods that need deep grey matter.
 
     Outputs
     -------
@@ -36,12 +47,27 @@ def init_background_wf(*, stage: Stage, name: str = "background_wf") -> pe.Workf
     facts
         How the iteration ended, for methods that iterate.
     """
-    inputs = ["field", "mask", "noise"]
+    inputs = ["field", "mask", "noise", "white_matter", "labels"]
     workflow, inputnode, outputnode = open_graph(name, inputs, ["local", "mask", "facts"])
-    remove = pe.Node(RemoveBackground(method=stage.method, params=stage.params), name="remove")
+    remove = pe.Node(
+        RemoveBackground(method=stage.method, params=stage.params, deep=list(deep)), name="remove"
+    )
 
     workflow.connect([
         (inputnode, remove, [(port, port) for port in inputs]),
         (remove, outputnode, [(port, port) for port in ("local", "mask", "facts")]),
     ])  # fmt: skip
     return workflow
+
+
+def connect_tissues(
+    workflow: pe.Workflow, acquisition: Acquisition, coregistration: pe.Workflow, labels: pe.Node
+) -> None:
+    """Tell background removal where the T1w of an acquisition shows which tissue."""
+    given = acquisition.labels_given
+    # Not labels that susceptibility had a part in: it is yet to be made.
+    on_echoes = given is not None and given.space == "GRE"
+    source = (labels, "dseg") if on_echoes else (coregistration, "outputnode.dseg")
+    for graph in filter(None, map(workflow.get_node, ("background_wf", "two_pass_wf"))):
+        workflow.connect(coregistration, "outputnode.wm", graph, "inputnode.white_matter")
+        workflow.connect(*source, graph, "inputnode.labels")

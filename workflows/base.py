@@ -11,9 +11,10 @@ from qsmprep.bids.atlas import Atlas
 from qsmprep.bids.models import Acquisition, Anatomy
 from qsmprep.interfaces.figures import DrawMaps, DrawRegions
 from qsmprep.interfaces.masking import FindBrain
+from qsmprep.methods.background import OF_TISSUES
 from qsmprep.scratch import GRAPH
 from qsmprep.workflows.anatomy import init_anatomy_wf, init_coregistration_wf
-from qsmprep.workflows.background import init_background_wf
+from qsmprep.workflows.background import connect_tissues, init_background_wf
 from qsmprep.workflows.cost import Size, declare
 from qsmprep.workflows.deep_nuclei import connect_transforms
 from qsmprep.workflows.echoes import init_echoes_wf
@@ -172,7 +173,7 @@ def _connect_maps(workflow: pe.Workflow, study: Study, acquisition: Acquisition)
         unwrapping=protocol.unwrapping,
         field=protocol.field,
     )
-    background = init_background_wf(stage=protocol.background)
+    background = init_background_wf(stage=protocol.background, deep=study.deep_grey)
     inversion = init_inversion_wf(stage=protocol.inversion)
     referencing = init_referencing_wf(
         referencing=protocol.referencing, regions=study.regions, not_white=study.not_white
@@ -244,7 +245,9 @@ def _connect_swi(workflow: pe.Workflow, study: Study, acquisition: Acquisition) 
 def _connect_two_pass(workflow: pe.Workflow, study: Study) -> None:
     """Add the pass in the mask with holes, which the other one fills."""
     protocol = study.protocol
-    two_pass = init_two_pass_wf(background=protocol.background, inversion=protocol.inversion)
+    two_pass = init_two_pass_wf(
+        background=protocol.background, inversion=protocol.inversion, deep=study.deep_grey
+    )
     for source, ports in {
         "echoes_wf": {"combined": "magnitude"},
         "masking_wf": {"strict_mask": "strict_mask"},
@@ -284,6 +287,8 @@ def _connect_regions(
     )  # fmt: skip
     _connect_brain(workflow, study, coregistration)
     _connect_template(workflow, coregistration, save)
+    if study.protocol.background.method in OF_TISSUES:
+        connect_tissues(workflow, acquisition, coregistration, labels)
     if relaxometry:
         workflow.connect(relaxometry, "outputnode.r2star", regions, "inputnode.r2star")
     workflow.connect([

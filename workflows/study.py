@@ -76,6 +76,11 @@ class Study:
         """Labels that are no white matter, whatever the T1w looks like in them."""
         return [index for index, name, _ in self.regions if not _may_be_white(index, name)]
 
+    @property
+    def deep_grey(self) -> list[int]:
+        """Labels of deep grey matter."""
+        return [index for index, name, _ in self.regions if name in DEEP_NUCLEI]
+
     def age_of(self, acquisition: Acquisition) -> dict[str, float]:
         """Return the age of a participant, nothing where the dataset does not tell."""
         age = read_age(self.bids_dir, acquisition.participant, acquisition.session)

@@ -1,5 +1,7 @@
 """Background removal and inversion once more, without what has no coherent phase."""
 
+from collections.abc import Sequence
+
 from nipype.pipeline import engine as pe
 
 from qsmprep.interfaces.two_pass import JoinPasses
@@ -10,7 +12,7 @@ from qsmprep.workflows.inversion import init_inversion_wf
 
 
 def init_two_pass_wf(
-    *, background: Stage, inversion: Stage, name: str = "two_pass_wf"
+    *, background: Stage, inversion: Stage, deep: Sequence[int], name: str = "two_pass_wf"
 ) -> pe.Workflow:
     """
     Compute susceptibility in the mask with holes, and fill these from another map.
@@ -21,6 +23,8 @@ def init_two_pass_wf(
         How to remove the background field.
     inversion
         How to invert.
+    deep
+        Labels of deep grey matter.
     name
         Name of the workflow.
 
@@ -36,6 +40,10 @@ def init_two_pass_wf(
         Magnitude of all echoes together.
     r2star
         R2*, 1/s; optional.
+    white_matter
+        Probability of white matter; for background removals that need it.
+    labels
+        Regions in GRE space; for background removals that need deep grey matter.
     chi
         Susceptibility of the other pass, ppm.
     mask
@@ -49,8 +57,9 @@ def init_two_pass_wf(
         How much of it comes from which pass.
     """
     inputs = ["field", "strict_mask", "noise", "magnitude", "r2star", "chi", "mask"]
+    inputs += ["white_matter", "labels"]
     workflow, inputnode, outputnode = open_graph(name, inputs, ["chi", "facts"])
-    remove = init_background_wf(stage=background)
+    remove = init_background_wf(stage=background, deep=deep)
     invert = init_inversion_wf(stage=inversion)
     join = pe.Node(JoinPasses(), name="join")
 
@@ -58,6 +67,7 @@ def init_two_pass_wf(
         (inputnode, remove, [
             ("field", "inputnode.field"), ("strict_mask", "inputnode.mask"),
             ("noise", "inputnode.noise"),
+            ("white_matter", "inputnode.white_matter"), ("labels", "inputnode.labels"),
         ]),
         (inputnode, invert, [
             (port, f"inputnode.{port}") for port in ("noise", "magnitude", "r2star")

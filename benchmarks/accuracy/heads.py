@@ -21,6 +21,12 @@ from qsmprep.methods.background import BACKGROUND_REMOVALS
 from qsmprep.methods.inversion import INVERSIONS
 from qsmprep.protocol import needed_arrays
 
+WHITE_MATTER = 8
+"""Label of white matter in the phantom."""
+
+DEEP_GREY = (1, 2, 3, 4, 5, 6, 7)
+"""Labels of caudate, pallidum, putamen, red nucleus, dentate, substantia nigra and thalamus."""
+
 FLUID = 10
 """Label of cerebrospinal fluid in the phantom."""
 
@@ -107,12 +113,16 @@ def backgrounds(head: Head) -> pd.DataFrame:
     methods keep.
     """
     mask, total, truth = head.mask, head["totalfield"], head["localfield"]
-    noise = np.where(mask, 1e-3, 0).astype(np.float32)
+    arrays = {
+        "noise": np.where(mask, 1e-3, 0).astype(np.float32),
+        "white_matter": (head.labels == WHITE_MATTER).astype(np.float32),
+        "deep_grey": np.isin(head.labels, DEEP_GREY),
+    }
     found = {}
     for name, method in BACKGROUND_REMOVALS.items():
         if name == "none":
             continue
-        needed = {"noise": noise} if "noise" in needed_arrays(method) else {}
+        needed = {array: arrays[array] for array in needed_arrays(method)}
         start = perf_counter()
         local, valid = method(total, mask, GEOMETRY, **needed)[:2]
         found[name] = (np.where(valid, local, 0), valid, perf_counter() - start)

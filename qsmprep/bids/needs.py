@@ -1,4 +1,4 @@
-"""What a brain mask needs of each acquisition beside its echoes: a T1w, or a mask made before."""
+"""What a protocol needs of each acquisition beside its echoes: a T1w, or a mask made before."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def with_masks(plan: Plan, folder: Path) -> Plan:
     return select(plan, lambda acquisition: _with_mask(acquisition, folder))
 
 
-def with_t1w(plan: Plan) -> Plan:
-    """Return the plan without the acquisitions that have no T1w."""
+def with_t1w(plan: Plan, setting: str) -> Plan:
+    """Return the plan without the acquisitions that have no T1w, which a setting needs."""
     # They are not made after all.
     issues = tuple(issue for issue in plan.issues if (issue.fact, issue.remedy) != NO_T1W)
-    return select(replace(plan, issues=issues), _check_t1w)
+    return select(replace(plan, issues=issues), lambda one: _check_t1w(one, setting))
 
 
 def select(plan: Plan, check: Callable[[Acquisition], Acquisition | Fault]) -> Plan:
@@ -47,11 +47,11 @@ def select(plan: Plan, check: Callable[[Acquisition], Acquisition | Fault]) -> P
     return Plan(tuple(kept), tuple(issues))
 
 
-def _check_t1w(acquisition: Acquisition) -> Acquisition | Fault:
+def _check_t1w(acquisition: Acquisition, setting: str) -> Acquisition | Fault:
     if acquisition.t1w:
         return acquisition
     path = acquisition.files[0]
-    return Fault(path, "no T1w image to take the brain from", "add one, or use masking.method bet")
+    return Fault(path, f"no T1w image, which {setting} needs", "add one, or set another method")
 
 
 def _with_mask(acquisition: Acquisition, folder: Path) -> Acquisition | Fault:

@@ -10,10 +10,11 @@ from nipype.interfaces.base import (
     TraitedSpec,
     traits,
 )
+import numpy as np
 
 from qsmprep.geometry import Geometry
 from qsmprep.interfaces._device import DEVICES, to_device, to_host
-from qsmprep.interfaces._nifti import load, load_mask, save_like
+from qsmprep.interfaces._nifti import load, load_labels, load_mask, save_like
 from qsmprep.methods.background import BACKGROUND_REMOVALS
 from qsmprep.protocol import needed_arrays
 
@@ -22,6 +23,9 @@ class _RemoveBackgroundInputSpec(BaseInterfaceInputSpec):
     field = File(exists=True, mandatory=True, desc="total field, ppm")
     mask = File(exists=True, mandatory=True, desc="where the field can be trusted")
     noise = File(exists=True, mandatory=True, desc="standard deviation of the field, ppm")
+    white_matter = File(exists=True, desc="probability of white matter, for methods that need it")
+    labels = File(exists=True, desc="regions, for methods that need deep grey matter")
+    deep = traits.List(traits.Int, usedefault=True, desc="labels of deep grey matter")
     method = traits.Enum(*BACKGROUND_REMOVALS, mandatory=True, desc="algorithm")
     params = traits.Dict(usedefault=True, desc="its parameters")
     device = traits.Enum(*DEVICES, usedefault=True, nohash=True, desc="what computes")
@@ -42,7 +46,7 @@ class RemoveBackground(SimpleInterface):
     def _run_interface(self, runtime):
         field, image = load(self.inputs.field)
         remove = BACKGROUND_REMOVALS[self.inputs.method]
-        needed = {name: load(getattr(self.inputs, name))[0] for name in needed_arrays(remove)}
+        needed = {name: self._array(name) for name in needed_arrays(remove)}
         local, valid, *convergence = remove(
             to_device(field, self.inputs.device),
             to_device(load_mask(self.inputs.mask), self.inputs.device),
@@ -57,3 +61,8 @@ class RemoveBackground(SimpleInterface):
             {"BackgroundConvergence": asdict(convergence[0])} if convergence else {}
         )
         return runtime
+
+    def _array(self, name):
+        if name == "deep_grey":
+            return np.isin(load_labels(self.inputs.labels), self.inputs.deep)
+        return load(getattr(self.inputs, name))[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 import math
 
@@ -17,6 +18,9 @@ from qsmprep.methods.statistics import median_in
 
 COARSE_DAMPING = 0.2
 """Of the steps of outer sources there: changes the speed, not the solution."""
+
+CONTRAST = 10.0
+"""Strength of a contrast between tissues, relative to any other pattern of tissue."""
 
 
 def joint(
@@ -84,6 +88,51 @@ def joint(
     convergence : Convergence
         Of the fine grid.
     """
+    return separate(
+        field,
+        mask,
+        geometry,
+        noise=noise,
+        tissues=(),
+        tissue=tissue,
+        outside=outside,
+        error=error,
+        padding=padding,
+        max_iterations=max_iterations,
+        tolerance=tolerance,
+    )
+
+
+def separate(
+    field,
+    mask,
+    geometry: Geometry,
+    *,
+    noise,
+    tissues: Sequence,
+    tissue: float,
+    outside: float,
+    error: float,
+    padding: float,
+    max_iterations: int,
+    tolerance: float,
+):
+    """
+    Take the field of outer sources away, as `joint` does.
+
+    Parameters
+    ----------
+    field, mask, geometry, noise, tissue, outside, error, padding, max_iterations, tolerance
+        As there.
+    tissues : sequence of (X, Y, Z) real array
+        Share of each voxel that is of one tissue; what these differ in is likely `CONTRAST` times
+        as strong as another pattern. None are as good as those of `joint`.
+
+    Returns
+    -------
+    local, valid, convergence
+        As there.
+    """
     xp = array_namespace(field, mask, noise)
     margin = [math.ceil(padding / h) for h in geometry.voxel_size]
     box = Box(mask, (margin[0], margin[1], margin[2]))
@@ -94,10 +143,11 @@ def joint(
     total = xp.where(inside, box.cut(field), zero)
     total = xp.where(inside, total - xp.sum(weight * total) / xp.sum(weight), zero)
 
-    coarse = _halved(total, weight, inside, geometry, outside)
+    shares = [xp.where(inside, box.cut(share), zero) for share in tissues]
+    coarse = _halved(total, weight, inside, geometry, outside, shares)
     sources, _ = coarse.sources(COARSE_DAMPING, tolerance / 10, max_iterations)
     sources = doubled(xp.where(coarse.inside, xp.zeros_like(sources), sources), box.shape)
-    fine = _Grid(total, weight, inside, geometry, outside / 10)
+    fine = _Grid(total, weight, inside, geometry, outside / 10, shares)
     fine.field = total = total - fine.field_of(xp.where(inside, zero, sources))
     sources, convergence = fine.sources(1.0, tolerance, max_iterations)
 
@@ -124,14 +174,24 @@ class _Grid:
         Voxel size, mm, and field direction.
     outside
         Strength of outer sources relative to tissue.
+    shares : sequence of (X, Y, Z) real array
+        Of each voxel, that are of one tissue.
     """
 
-    def __init__(self, field, weight, inside, geometry: Geometry, outside: float):
+    def __init__(self, field, weight, inside, geometry: Geometry, outside: float, shares):
         xp = array_namespace(field)
         self.field, self.weight, self.inside = field, weight, inside
         one = xp.ones_like(field)
         self.strength = xp.where(inside, one, outside * one)
         self.kernel = dipole_kernel(field, geometry)
+        self.contrasts = _contrasts(shares, inside)
+
+    def likely(self, x):
+        """Return numbers, all as likely, times the root of the covariance of susceptibility."""
+        xp = array_namespace(x)
+        for contrast in self.contrasts:  # they are orthogonal: one after the other will do
+            x = x + (CONTRAST - 1) * xp.sum(contrast * x) * contrast
+        return self.strength * x
 
     def field_of(self, sources):
         """Return the field of susceptibility."""
@@ -144,20 +204,37 @@ class _Grid:
         step = xp.where(self.inside, one, damping * one)
 
         def normal(x):
-            back = self.field_of(self.weight * self.field_of(self.strength * x))
-            return self.strength * back + x
+            back = self.field_of(self.weight * self.field_of(self.likely(x)))
+            return self.likely(back) + x
 
         x, convergence = conjugate_gradient(
             normal,
-            self.strength * self.field_of(self.weight * self.field),
+            self.likely(self.field_of(self.weight * self.field)),
             tolerance=tolerance,
             max_iterations=max_iterations,
             precondition=lambda rest: step * rest,
         )
-        return self.strength * x, convergence
+        return self.likely(x), convergence
 
 
-def _halved(field, weight, inside, geometry: Geometry, outside: float) -> _Grid:
+def _contrasts(shares, inside) -> list:
+    """Return what tissues differ in: patterns of mean zero and unit length, all orthogonal."""
+    found: list = []
+    for share in shares:
+        xp = array_namespace(share)
+        zero, size = xp.zeros_like(share), xp.sum(xp.astype(inside, share.dtype))
+        pattern = xp.where(inside, share - xp.sum(xp.where(inside, share, zero)) / size, zero)
+        full = xp.sum(pattern**2)
+        for other in found:
+            pattern = pattern - xp.sum(other * pattern) * other
+        left = xp.sum(pattern**2)
+        # A tissue that is nowhere, or the same as another, tells nothing.
+        if left > 1e-3 * full:
+            found.append(pattern / left**0.5)
+    return found
+
+
+def _halved(field, weight, inside, geometry: Geometry, outside: float, shares) -> _Grid:
     """Return the problem on a grid twice as coarse; a voxel partly in the mask is inside."""
     xp = array_namespace(field)
     coarse = halved(weight)
@@ -165,4 +242,4 @@ def _halved(field, weight, inside, geometry: Geometry, outside: float) -> _Grid:
     size = geometry.voxel_size
     twice = replace(geometry, voxel_size=(2 * size[0], 2 * size[1], 2 * size[2]))
     some = halved(xp.astype(inside, field.dtype)) > 0
-    return _Grid(mean, coarse, some, twice, outside)
+    return _Grid(mean, coarse, some, twice, outside, [halved(share) for share in shares])
