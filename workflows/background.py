@@ -11,7 +11,11 @@ from qsmprep.workflows._graph import open_graph
 
 
 def init_background_wf(
-    *, stage: Stage, deep: Sequence[int], name: str = "background_wf"
+    *,
+    stage: Stage,
+    deep: Sequence[int],
+    not_white: Sequence[int],
+    name: str = "background_wf",
 ) -> pe.Workflow:
     """
     Remove the field of all sources outside the mask.
@@ -22,6 +26,8 @@ def init_background_wf(
         Algorithm and parameters.
     deep
         Labels of deep grey matter.
+    not_white
+        Labels that are no white matter.
     name
         Name of the workflow.
 
@@ -36,7 +42,7 @@ def init_background_wf(
     white_matter
         Probability of white matter; for methods that need it.
     labels
-        Regions in GRE space; for methods that need deep grey matter.
+        Regions in GRE space; for the same methods.
 
     Outputs
     -------
@@ -50,7 +56,10 @@ def init_background_wf(
     inputs = ["field", "mask", "noise", "white_matter", "labels"]
     workflow, inputnode, outputnode = open_graph(name, inputs, ["local", "mask", "facts"])
     remove = pe.Node(
-        RemoveBackground(method=stage.method, params=stage.params, deep=list(deep)), name="remove"
+        RemoveBackground(
+            method=stage.method, params=stage.params, deep=list(deep), not_white=list(not_white)
+        ),
+        name="remove",
     )
 
     workflow.connect([

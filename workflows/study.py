@@ -77,9 +77,10 @@ class Study:
         return [index for index, name, _ in self.regions if not _may_be_white(index, name)]
 
     @property
-    def deep_grey(self) -> list[int]:
-        """Labels of deep grey matter."""
-        return [index for index, name, _ in self.regions if name in DEEP_NUCLEI]
+    def tissue_labels(self) -> dict[str, list[int]]:
+        """Labels by which background removal knows deep grey matter, and what is not white."""
+        deep = [index for index, name, _ in self.regions if name in DEEP_NUCLEI]
+        return {"deep": deep, "not_white": self.not_white}
 
     def age_of(self, acquisition: Acquisition) -> dict[str, float]:
         """Return the age of a participant, nothing where the dataset does not tell."""

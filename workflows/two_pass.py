@@ -12,7 +12,12 @@ from qsmprep.workflows.inversion import init_inversion_wf
 
 
 def init_two_pass_wf(
-    *, background: Stage, inversion: Stage, deep: Sequence[int], name: str = "two_pass_wf"
+    *,
+    background: Stage,
+    inversion: Stage,
+    deep: Sequence[int],
+    not_white: Sequence[int],
+    name: str = "two_pass_wf",
 ) -> pe.Workflow:
     """
     Compute susceptibility in the mask with holes, and fill these from another map.
@@ -25,6 +30,8 @@ def init_two_pass_wf(
         How to invert.
     deep
         Labels of deep grey matter.
+    not_white
+        Labels that are no white matter.
     name
         Name of the workflow.
 
@@ -43,7 +50,7 @@ def init_two_pass_wf(
     white_matter
         Probability of white matter; for background removals that need it.
     labels
-        Regions in GRE space; for background removals that need deep grey matter.
+        Regions in GRE space; for the same.
     chi
         Susceptibility of the other pass, ppm.
     mask
@@ -59,7 +66,7 @@ def init_two_pass_wf(
     inputs = ["field", "strict_mask", "noise", "magnitude", "r2star", "chi", "mask"]
     inputs += ["white_matter", "labels"]
     workflow, inputnode, outputnode = open_graph(name, inputs, ["chi", "facts"])
-    remove = init_background_wf(stage=background, deep=deep)
+    remove = init_background_wf(stage=background, deep=deep, not_white=not_white)
     invert = init_inversion_wf(stage=inversion)
     join = pe.Node(JoinPasses(), name="join")
 

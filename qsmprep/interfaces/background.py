@@ -24,7 +24,8 @@ class _RemoveBackgroundInputSpec(BaseInterfaceInputSpec):
     mask = File(exists=True, mandatory=True, desc="where the field can be trusted")
     noise = File(exists=True, mandatory=True, desc="standard deviation of the field, ppm")
     white_matter = File(exists=True, desc="probability of white matter, for methods that need it")
-    labels = File(exists=True, desc="regions, for methods that need deep grey matter")
+    labels = File(exists=True, desc="regions, for methods that need tissues")
+    not_white = traits.List(traits.Int, usedefault=True, desc="labels that are no white matter")
     deep = traits.List(traits.Int, usedefault=True, desc="labels of deep grey matter")
     method = traits.Enum(*BACKGROUND_REMOVALS, mandatory=True, desc="algorithm")
     params = traits.Dict(usedefault=True, desc="its parameters")
@@ -65,4 +66,8 @@ class RemoveBackground(SimpleInterface):
     def _array(self, name):
         if name == "deep_grey":
             return np.isin(load_labels(self.inputs.labels), self.inputs.deep)
-        return load(getattr(self.inputs, name))[0]
+        array = load(getattr(self.inputs, name))[0]
+        if name == "white_matter":
+            # A T1w alone takes much of the thalamus, the pallidum and of thin cortex for it.
+            array[np.isin(load_labels(self.inputs.labels), self.inputs.not_white)] = 0
+        return array

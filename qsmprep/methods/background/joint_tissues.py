@@ -71,14 +71,12 @@ def joint_tissues(
         Of the fine grid.
     """
     xp = array_namespace(field, deep_grey)
-    deep = xp.astype(deep_grey, field.dtype)
     return separate(
         field,
         mask,
         geometry,
         noise=noise,
-        # Iron makes the pallidum look like white matter in a T1w.
-        tissues=(white_matter * (1 - deep), deep),
+        tissues=(white_matter, xp.astype(deep_grey, field.dtype)),
         tissue=tissue,
         outside=outside,
         error=error,
