@@ -36,7 +36,10 @@ LESIONS = GivenLesions(
 EXAMPLES = {
     "init_acquisition_quality_wf": {"checked": {}},
     "init_anatomy_wf": {"seed": 1},
-    "init_background_wf": {"stage": PROTOCOL.background, "deep": [1], "not_white": [1]},
+    "init_background_wf": {
+        "stage": PROTOCOL.background,
+        "tissue_labels": {"deep": [1], "not_white": [1]},
+    },
     "init_coregistration_wf": {"seed": 1},
     "init_deep_nuclei_wf": {"atlas": ATLAS, "weight": 400.0, "seed": 1},
     "init_echoes_wf": {"cartesian": False},
@@ -80,8 +83,7 @@ EXAMPLES = {
     "init_two_pass_wf": {
         "background": PROTOCOL.background,
         "inversion": PROTOCOL.inversion,
-        "deep": [1],
-        "not_white": [1],
+        "tissue_labels": {"deep": [1], "not_white": [1]},
     },
 }
 BUILDERS = {

@@ -1,6 +1,6 @@
 """From the total field to the field of the tissue."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from nipype.pipeline import engine as pe
 
@@ -13,8 +13,7 @@ from qsmprep.workflows._graph import open_graph
 def init_background_wf(
     *,
     stage: Stage,
-    deep: Sequence[int],
-    not_white: Sequence[int],
+    tissue_labels: Mapping[str, Sequence[int]],
     name: str = "background_wf",
 ) -> pe.Workflow:
     """
@@ -24,10 +23,8 @@ def init_background_wf(
     ----------
     stage
         Algorithm and parameters.
-    deep
-        Labels of deep grey matter.
-    not_white
-        Labels that are no white matter.
+    tissue_labels
+        Labels of deep grey matter, `deep`, and those that are no white matter, `not_white`.
     name
         Name of the workflow.
 
@@ -56,10 +53,7 @@ def init_background_wf(
     inputs = ["field", "mask", "noise", "white_matter", "labels"]
     workflow, inputnode, outputnode = open_graph(name, inputs, ["local", "mask", "facts"])
     remove = pe.Node(
-        RemoveBackground(
-            method=stage.method, params=stage.params, deep=list(deep), not_white=list(not_white)
-        ),
-        name="remove",
+        RemoveBackground(method=stage.method, params=stage.params, **tissue_labels), name="remove"
     )
 
     workflow.connect([

@@ -173,7 +173,7 @@ def _connect_maps(workflow: pe.Workflow, study: Study, acquisition: Acquisition)
         unwrapping=protocol.unwrapping,
         field=protocol.field,
     )
-    background = init_background_wf(stage=protocol.background, **study.tissue_labels)
+    background = init_background_wf(stage=protocol.background, tissue_labels=study.tissue_labels)
     inversion = init_inversion_wf(stage=protocol.inversion)
     referencing = init_referencing_wf(
         referencing=protocol.referencing, regions=study.regions, not_white=study.not_white
@@ -246,7 +246,9 @@ def _connect_two_pass(workflow: pe.Workflow, study: Study) -> None:
     """Add the pass in the mask with holes, which the other one fills."""
     protocol = study.protocol
     two_pass = init_two_pass_wf(
-        background=protocol.background, inversion=protocol.inversion, **study.tissue_labels
+        background=protocol.background,
+        inversion=protocol.inversion,
+        tissue_labels=study.tissue_labels,
     )
     for source, ports in {
         "echoes_wf": {"combined": "magnitude"},

@@ -1,6 +1,6 @@
 """Background removal and inversion once more, without what has no coherent phase."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from nipype.pipeline import engine as pe
 
@@ -15,8 +15,7 @@ def init_two_pass_wf(
     *,
     background: Stage,
     inversion: Stage,
-    deep: Sequence[int],
-    not_white: Sequence[int],
+    tissue_labels: Mapping[str, Sequence[int]],
     name: str = "two_pass_wf",
 ) -> pe.Workflow:
     """
@@ -28,10 +27,8 @@ def init_two_pass_wf(
         How to remove the background field.
     inversion
         How to invert.
-    deep
-        Labels of deep grey matter.
-    not_white
-        Labels that are no white matter.
+    tissue_labels
+        Labels of deep grey matter, `deep`, and those that are no white matter, `not_white`.
     name
         Name of the workflow.
 
@@ -66,7 +63,7 @@ def init_two_pass_wf(
     inputs = ["field", "strict_mask", "noise", "magnitude", "r2star", "chi", "mask"]
     inputs += ["white_matter", "labels"]
     workflow, inputnode, outputnode = open_graph(name, inputs, ["chi", "facts"])
-    remove = init_background_wf(stage=background, deep=deep, not_white=not_white)
+    remove = init_background_wf(stage=background, tissue_labels=tissue_labels)
     invert = init_inversion_wf(stage=inversion)
     join = pe.Node(JoinPasses(), name="join")
 
