@@ -80,7 +80,9 @@ class Study:
     def tissue_labels(self) -> dict[str, list[int]]:
         """Labels by which background removal knows deep grey matter, and what is not white."""
         deep = [index for index, name, _ in self.regions if name in DEEP_NUCLEI]
-        return {"deep": deep, "not_white": self.not_white}
+        # Most of the brainstem is white, and large: its share is as the T1w shows it.
+        mixed = {index for index, name, _ in self.regions if tissue_of(name) == "mixed"}
+        return {"deep": deep, "not_white": [one for one in self.not_white if one not in mixed]}
 
     def age_of(self, acquisition: Acquisition) -> dict[str, float]:
         """Return the age of a participant, nothing where the dataset does not tell."""
