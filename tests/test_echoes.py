@@ -5,6 +5,7 @@ from nipype import Node
 import numpy as np
 from phantoms import TE, coordinates, make_head
 import pytest
+from scipy import ndimage
 
 from qsmprep.interfaces.field import CorrectBipolar
 from qsmprep.methods.echoes import OFFSETS
@@ -84,6 +85,32 @@ def test_the_receive_phase_comes_off(name):
     left = wrap(head.phase - remove(name, head) - head.true_phase)[:, head.mask]
     left = wrap(left - np.angle(np.exp(1j * left[0]).mean()))
     assert np.median(np.abs(left[0])) < 0.05  # rad; the specification's limit
+
+
+@pytest.mark.parametrize("name", FINDERS)
+def test_a_slope_is_followed_to_the_edge_of_the_mask(name):
+    head = make_head(noise=1e-4)
+    x, y, _ = coordinates(head.mask.shape, head.geometry.voxel_size)
+    sloping = replace(head, phase=wrap(head.phase + 0.1 * x - 0.1 * y))  # a turn in 45 mm
+    left = wrap(sloping.phase - remove(name, sloping) - head.true_phase)[0]
+    left = wrap(left - np.angle(np.exp(1j * left[head.mask]).mean()))
+    edge = head.mask & ~ndimage.binary_erosion(head.mask)
+    assert np.abs(left[edge]).mean() < 0.03  # rad
+
+
+def test_what_the_polynomial_leaves_comes_off():
+    head = make_head(noise=1e-4)
+    x, y, z = coordinates(head.mask.shape, head.geometry.voxel_size)
+    bump = (0.5 * np.exp(-((x - 5) ** 2 + y**2 + z**2) / (2 * 8**2))).astype("f4")
+    bumpy = replace(head, phase=wrap(head.phase + bump))
+    left = wrap(remove("mcpc3ds", bumpy, order=1) - remove("mcpc3ds", head, order=1) - bump)
+    assert left[head.mask].std() < 0.5 * bump[head.mask].std()
+
+
+def test_the_noise_of_two_echoes_hardly_passes():
+    quiet, noisy = make_head(noise=1e-4), make_head(noise=0.05)
+    passed = wrap(remove("mcpc3ds", noisy) - remove("mcpc3ds", quiet))[quiet.mask]
+    assert passed.std() < 0.008  # rad; at an echo time of zero there are 0.1
 
 
 def test_a_polynomial_of_its_order_is_found_through_wraps_and_noise():

@@ -5,16 +5,19 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
+from qsmprep.methods.echoes.polynomial import fit_polynomial
+from qsmprep.methods.echoes.wrap import wrap
 from qsmprep.methods.echoes.zero import phase_at_zero
 
 
-def mcpc3ds(phase, magnitude, mask, te, geometry, *, sigma: float = 2.0):
+def mcpc3ds(phase, magnitude, mask, te, geometry, *, sigma: float = 4.0, order: int = 4):
     """
     Receive-phase offset by MCPC-3D-S (Eckstein et al., 2018, doi:10.1002/mrm.26963).
 
     The phase difference of the first two echoes, unwrapped and scaled back to an echo time of
-    zero, leaves the offset. It differs from there in the smoothing, which counts only voxels of
-    the mask, by their magnitude: wide plain Gaussians bias the offset at the mask's edge.
+    zero, leaves the offset. It differs from there in that a polynomial of position is fitted to
+    it first, and what that leaves is smoothed within the mask, by magnitude: plain Gaussians bias
+    an offset with a slope at the mask's edge, and narrow ones pass its noise on to the field.
 
     Parameters
     ----------
@@ -29,7 +32,9 @@ def mcpc3ds(phase, magnitude, mask, te, geometry, *, sigma: float = 2.0):
     geometry : Geometry
         Voxel size, mm.
     sigma
-        Standard deviation of the Gaussian, mm (our own default, chosen on one simulated head).
+        Standard deviation of the Gaussian, mm (our own default).
+    order
+        Highest sum of the powers of x, y and z in the polynomial (our own default).
 
     Returns
     -------
@@ -39,11 +44,13 @@ def mcpc3ds(phase, magnitude, mask, te, geometry, *, sigma: float = 2.0):
     Raises
     ------
     ValueError
-        If there are fewer than two echoes.
+        If there are fewer than two echoes, or the order is negative.
     """
-    offset = phase_at_zero(phase, magnitude, mask, te)
+    zero = phase_at_zero(phase, magnitude, mask, te)
+    trend = fit_polynomial(zero, magnitude[0] ** 2, mask, order)
     weight = np.where(mask, magnitude[0], 0)
     width = [sigma / h for h in geometry.voxel_size]
-    real = gaussian_filter(weight * np.cos(offset), width)
-    imag = gaussian_filter(weight * np.sin(offset), width)
-    return np.arctan2(imag, real).astype(np.float32)
+    rest = zero - trend
+    real = gaussian_filter(weight * np.cos(rest), width)
+    imag = gaussian_filter(weight * np.sin(rest), width)
+    return wrap(trend + np.arctan2(imag, real)).astype(np.float32)

@@ -52,12 +52,41 @@ def polynomial(phase, magnitude, mask, te, geometry, *, order: int = 4):  # noqa
     ValueError
         If there are fewer than two echoes, or the order is negative.
     """
+    zero = phase_at_zero(phase, magnitude, mask, te)
+    return fit_polynomial(zero, magnitude[0] ** 2, mask, order)
+
+
+def fit_polynomial(phase, weight, mask, order: int):
+    """
+    Fit a polynomial of position to phase, whatever its wraps.
+
+    Parameters
+    ----------
+    phase : (X, Y, Z) float32 array
+        rad. NumPy only.
+    weight : (X, Y, Z) float32 array
+        What a voxel counts.
+    mask : (X, Y, Z) boolean array
+        Where to fit.
+    order
+        Highest sum of the powers of x, y and z.
+
+    Returns
+    -------
+    fitted : (X, Y, Z) float32 array
+        rad, wrapped; zero outside the mask.
+
+    Raises
+    ------
+    ValueError
+        If the order is negative.
+    """
     if order < 0:
         raise ValueError(f"order {order} of a polynomial: choose 0 or more")
     slices = Box(mask, (0, 0, 0)).slices
     inside = mask[slices]
-    unit = np.exp(1j * phase_at_zero(phase, magnitude, mask, te)[slices])
-    signal = np.where(inside, magnitude[0][slices] ** 2 * unit, 0).astype(np.complex64)
+    signal = np.where(inside, weight[slices] * np.exp(1j * phase[slices]), 0)
+    signal = signal.astype(np.complex64)
     powers = [p for p in product(range(order + 1), repeat=3) if sum(p) <= order]
     tables = [legvander(np.linspace(-1, 1, n), order) for n in inside.shape]
 
@@ -77,10 +106,10 @@ def polynomial(phase, magnitude, mask, te, geometry, *, order: int = 4):  # noqa
 
     cube = np.zeros((order + 1,) * 3)
     cube[tuple(np.transpose(powers))] = coefficients
-    fitted = np.einsum("abc,ia,jb,kc->ijk", cube, *tables, optimize=True)
-    offset = np.zeros(mask.shape, np.float32)
-    offset[slices] = np.where(inside, wrap(fitted), 0)
-    return offset
+    fitted = np.zeros(mask.shape, np.float32)
+    values = np.einsum("abc,ia,jb,kc->ijk", cube, *tables, optimize=True)
+    fitted[slices] = np.where(inside, wrap(values), 0)
+    return fitted
 
 
 def _evaluate(tables, powers, voxels):

@@ -169,8 +169,8 @@ class _Echoes:
         nodes = self.rank(echo)
         if done is not None:
             nodes[..., 3][done & self.mask] = DONE
-        result = np.where(self.mask, start, np.float32(0))
-        grow(result.ravel(), nodes)
+        result = np.ascontiguousarray(np.where(self.mask, start, np.float32(0)))
+        grow(result.reshape(-1), nodes)  # a view: what is grown is the result
         return result
 
     def follow(self, echo: int, expected):
