@@ -85,13 +85,15 @@ def fit_polynomial(phase, weight, mask, order: int):
         raise ValueError(f"order {order} of a polynomial: choose 0 or more")
     slices = Box(mask, (0, 0, 0)).slices
     inside = mask[slices]
-    signal = np.where(inside, weight[slices] * np.exp(1j * phase[slices]), 0)
-    signal = signal.astype(np.complex64)
+    signal = np.exp(1j * phase[slices])
+    signal *= weight[slices]
+    signal[~inside] = 0
     powers = [p for p in product(range(order + 1), repeat=3) if sum(p) <= order]
     tables = [legvander(np.linspace(-1, 1, n), order) for n in inside.shape]
 
-    chosen = np.argwhere(inside & (signal != 0))
-    chosen = chosen[:: max(1, len(chosen) // SAMPLES)].T
+    seen = np.flatnonzero(signal)
+    seen = seen[:: max(1, len(seen) // SAMPLES)]
+    chosen = np.stack(np.unravel_index(seen, signal.shape))
     basis = _evaluate(tables, powers, chosen)
     values = signal[tuple(chosen)]
     coefficients = _from_gradients(signal, tables, powers, chosen)
@@ -107,8 +109,9 @@ def fit_polynomial(phase, weight, mask, order: int):
     cube = np.zeros((order + 1,) * 3)
     cube[tuple(np.transpose(powers))] = coefficients
     fitted = np.zeros(mask.shape, np.float32)
-    values = np.einsum("abc,ia,jb,kc->ijk", cube, *tables, optimize=True)
-    fitted[slices] = np.where(inside, wrap(values), 0)
+    factors = (x.astype(np.float32) for x in (cube, *tables))
+    found = np.einsum("abc,ia,jb,kc->ijk", *factors, optimize=True)
+    fitted[slices] = np.where(inside, wrap(found), 0)
     return fitted
 
 
