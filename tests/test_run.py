@@ -289,10 +289,10 @@ def test_one_head_in_four_codings_gives_one_map(qsmprep, tmp_path):
         other, also_trusted = read(coding)
         difference = abs(other - chi)[trusted & also_trusted]
         # Storing in integers adds a noise of its own, most where a dark voxel is coded by the few
-        # steps of its real and imaginary part; and it may end an iteration one step earlier.
-        assert np.median(difference) < 3e-4
-        assert np.quantile(difference, 0.99) < 2e-3
-        assert difference.max() < 2e-2
+        # steps of its real and imaginary part; and it may end an iteration some steps earlier.
+        assert np.median(difference) < 5e-4
+        assert np.quantile(difference, 0.99) < 5e-3
+        assert difference.max() < 3e-2
         assert np.count_nonzero(trusted != also_trusted) <= 5
 
 
