@@ -17,9 +17,8 @@ from qsmprep.protocol import needed_arrays
 HEAD = make_head((32, 32, 20))
 X, *_ = coordinates(HEAD.mask.shape, HEAD.geometry.voxel_size)
 PHASE = wrap(HEAD.phase + np.float32(0.3) * X.astype("f4"))  # more than a turn
-NOISE = np.where(HEAD.mask, 1e-3, 0).astype("f4")
 BESIDES = {
-    "noise": NOISE,
+    "noise": np.where(HEAD.mask, 1e-3, 0).astype("f4"),
     "magnitude": HEAD.magnitude[0],
     "csf": HEAD.mask & (HEAD.chi < 0),
     "white_matter": np.where(HEAD.mask & (HEAD.chi == 0), 1, 0).astype("f4"),
@@ -29,26 +28,27 @@ BESIDES = {
     "given": HEAD.mask,
 }
 ECHOES = (HEAD.magnitude, HEAD.mask, HEAD.te)
-METHODS = {
-    **{n: (f, (PHASE, *ECHOES, HEAD.geometry)) for n, f in OFFSETS.items()},
-    **{n: (f, (PHASE, *ECHOES)) for n, f in UNWRAPPERS.items()},
-    **{f"fit {n}": (f, (HEAD.true_phase, *ECHOES)) for n, f in FIELD_FITS.items()},
-    **{f"r2star {n}": (f, ECHOES) for n, f in RELAXOMETRY.items()},
-    **{n: (f, (HEAD.magnitude[0], HEAD.geometry)) for n, f in BRAIN_MASKS.items()},
-    **{
-        n: (f, (HEAD.local.astype("f4"), HEAD.mask, HEAD.geometry))
-        for n, f in {**BACKGROUND_REMOVALS, **INVERSIONS}.items()
-    },
+LOCAL = (HEAD.local.astype("f4"), HEAD.mask, HEAD.geometry)
+KINDS = {
+    "offset": (OFFSETS, (PHASE, *ECHOES, HEAD.geometry)),
+    "unwrapping": (UNWRAPPERS, (PHASE, *ECHOES)),
+    "field": (FIELD_FITS, (HEAD.true_phase, *ECHOES)),
+    "relaxometry": (RELAXOMETRY, ECHOES),
+    "masking": (BRAIN_MASKS, (HEAD.magnitude[0], HEAD.geometry)),
+    "background": (BACKGROUND_REMOVALS, LOCAL),
+    "inversion": (INVERSIONS, LOCAL),
 }
+METHODS = [(kind, name) for kind, (methods, _) in KINDS.items() for name in methods]
 
 
 def columns_first(x):
     return np.asfortranarray(x) if isinstance(x, np.ndarray) else x
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_memory_order_does_not_matter(name):
-    method, arrays = METHODS[name]
+@pytest.mark.parametrize(("kind", "name"), METHODS)
+def test_memory_order_does_not_matter(kind, name):
+    methods, arrays = KINDS[kind]
+    method = methods[name]
     besides = {array: BESIDES[array] for array in needed_arrays(method)}
     there = method(*arrays, **besides)
     turned = {array: columns_first(values) for array, values in besides.items()}
