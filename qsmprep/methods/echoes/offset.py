@@ -7,7 +7,7 @@ from scipy.ndimage import gaussian_filter
 
 from qsmprep.methods.echoes.polynomial import fit_polynomial
 from qsmprep.methods.echoes.wrap import wrap
-from qsmprep.methods.echoes.zero import phase_at_zero
+from qsmprep.methods.echoes.zero import phase_at_zero, weight_at_zero
 
 
 def mcpc3ds(phase, magnitude, mask, te, geometry, *, sigma: float = 4.0, order: int = 4):
@@ -16,8 +16,9 @@ def mcpc3ds(phase, magnitude, mask, te, geometry, *, sigma: float = 4.0, order: 
 
     The phase difference of the first two echoes, unwrapped and scaled back to an echo time of
     zero, leaves the offset. It differs from there in that a polynomial of position is fitted to
-    it first, and what that leaves is smoothed within the mask, by magnitude: plain Gaussians bias
-    an offset with a slope at the mask's edge, and narrow ones pass its noise on to the field.
+    it first, and what that leaves is smoothed within the mask, both by the inverse of variance:
+    plain Gaussians bias an offset with a slope at the mask's edge, narrow ones pass its noise on
+    to the field, and voxels that dephase before the second echo tell nothing of it.
 
     Parameters
     ----------
@@ -47,8 +48,8 @@ def mcpc3ds(phase, magnitude, mask, te, geometry, *, sigma: float = 4.0, order: 
         If there are fewer than two echoes, or the order is negative.
     """
     zero = phase_at_zero(phase, magnitude, mask, te)
-    trend = fit_polynomial(zero, magnitude[0] ** 2, mask, order)
-    weight = np.where(mask, magnitude[0], 0)
+    weight = np.where(mask, weight_at_zero(magnitude, te), 0)
+    trend = fit_polynomial(zero, weight, mask, order)
     width = [sigma / h for h in geometry.voxel_size]
     rest = zero - trend
     real = gaussian_filter(weight * np.cos(rest), width)

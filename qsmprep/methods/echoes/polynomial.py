@@ -9,7 +9,7 @@ from numpy.polynomial.legendre import legvander
 
 from qsmprep.methods.box import Box
 from qsmprep.methods.echoes.wrap import wrap
-from qsmprep.methods.echoes.zero import phase_at_zero
+from qsmprep.methods.echoes.zero import phase_at_zero, weight_at_zero
 
 SAMPLES = 100_000
 """Voxels that are fitted, spread evenly; more do not change what a few dozen numbers say."""
@@ -23,8 +23,8 @@ def polynomial(phase, magnitude, mask, te, geometry, *, order: int = 4):  # noqa
     .. math:: \max_p \sum_r w \cos(\varphi_0(r) - p(r))
 
     :math:`\varphi_0` is the phase at an echo time of zero, as the first two echoes tell it
-    (Eckstein et al., 2018, doi:10.1002/mrm.26963), and the weight :math:`w` is magnitude
-    squared. Neither wraps nor voxels unwrapped wrongly pull the fit. It starts from the
+    (Eckstein et al., 2018, doi:10.1002/mrm.26963), and the weight :math:`w` is the inverse of
+    its variance. Neither wraps nor voxels unwrapped wrongly pull the fit. It starts from the
     polynomial whose gradients are the wrapped differences of neighbours.
 
     Parameters
@@ -53,7 +53,7 @@ def polynomial(phase, magnitude, mask, te, geometry, *, order: int = 4):  # noqa
         If there are fewer than two echoes, or the order is negative.
     """
     zero = phase_at_zero(phase, magnitude, mask, te)
-    return fit_polynomial(zero, magnitude[0] ** 2, mask, order)
+    return fit_polynomial(zero, weight_at_zero(magnitude, te), mask, order)
 
 
 def fit_polynomial(phase, weight, mask, order: int):

@@ -39,3 +39,29 @@ def phase_at_zero(phase, magnitude, mask, te):
     strength = np.sqrt(magnitude[0] * magnitude[1])
     evolution = unwrap_single(difference, strength, mask)
     return phase[0] - evolution * np.float32(te[0] / (te[1] - te[0]))
+
+
+def weight_at_zero(magnitude, te):
+    """
+    Return what a voxel's phase at an echo time of zero is worth.
+
+    Noise of phase goes with one over magnitude, and scaling the difference of two echoes back to
+    zero enlarges it: a voxel that has lost its second echo tells next to nothing.
+
+    Parameters
+    ----------
+    magnitude : (E, X, Y, Z) float32 array
+        Any unit.
+    te : sequence of E floats
+        Echo times, s; two or more.
+
+    Returns
+    -------
+    weight : (X, Y, Z) float32 array
+        Inverse of the variance of :func:`phase_at_zero`, up to a factor; zero where there is no
+        signal. NumPy only.
+    """
+    back = te[0] / (te[1] - te[0])
+    lost = np.full(magnitude[0].shape, np.inf, np.float32)
+    np.divide(magnitude[0], magnitude[1], out=lost, where=magnitude[1] > 0)
+    return magnitude[0] ** 2 / ((1 + back) ** 2 + (back * lost) ** 2)
