@@ -1,7 +1,8 @@
-"""Lesions of a simulated head that is seen twice, from masks on its FLAIR to tables."""
+"""Lesions of a simulated head that is seen twice, from masks on its T1w and FLAIR to tables."""
 
 from dataclasses import replace
 import json
+from pathlib import Path
 
 import nibabel as nb
 import numpy as np
@@ -28,7 +29,11 @@ BALLS = (Ball(20.0, radius=9.0), Ball(30.0, radius=9.0, hemisphere="R", sessions
 
 @pytest.fixture(scope="module")
 def bids(tmp_path_factory):
-    """Return a head with a lesion, and with a second one when it is seen again, moved."""
+    """
+    Return a head with a lesion, and with a second one when it is seen again, moved.
+
+    Lesions of the first session are drawn on the T1w, those of the second on the FLAIR.
+    """
     root = tmp_path_factory.mktemp("lesions") / "bids"
     first = SessionSpec(
         label="01", voxel_size=(3.0, 3.0, 3.0), skull=False, echo_times=(0.008, 0.02)
@@ -36,7 +41,7 @@ def bids(tmp_path_factory):
     again = replace(first, label="02", motion=(-2, 1, -3, -1, 2, 3), changes={CHANGE: 10.0})
     write_dataset(root, [ParticipantSpec("01", 1, (first, again), BALLS)], resolution=3.0)
     write_atlas(root / "derivatives/atlas-simulated", resolution=3.0)
-    for path in (root / "derivatives/lesions").glob("sub-01/*/anat/*_space-T1w_*"):
+    for path in (root / "derivatives/lesions").glob("sub-01/ses-02/anat/*_space-T1w_*"):
         path.rename(path.with_name(path.name.replace("space-T1w", "space-FLAIR")))
     (root / "sub-01/sub-01_sessions.tsv").write_text(
         "session_id\tyears_from_baseline\nses-01\t0\nses-02\t2\n", encoding="utf-8"
@@ -126,7 +131,8 @@ def test_sidecars_ask_for_a_human_reading_and_name_what_was_drawn(run):
     (image,) = sidecar["LesionImages"]
     assert image.startswith("bids:lesions:sub-01/ses-01/anat/")
     assert sidecar.keys() >= COLUMNS.keys()
-    assert "bids:raw:sub-01/ses-01/anat/sub-01_ses-01_FLAIR.nii.gz" in sidecar["Sources"]
+    later = json.loads(Path(str(path).replace("ses-01", "ses-02")).read_text(encoding="utf-8"))
+    assert "bids:raw:sub-01/ses-02/anat/sub-01_ses-02_FLAIR.nii.gz" in later["Sources"]
 
 
 def test_profiles_have_a_row_per_depth(run):
@@ -183,7 +189,8 @@ def test_edited_regions_stand_for_those_that_were_drawn(bids, run):
 def test_pages_show_the_lesions(run):
     page = (run.out / "sub-01.html").read_text(encoding="utf-8")
     assert page.count("Squares around each lesion") + page.count("lesions in axial squares") == 2
-    assert "lesions in axial squares" in (run.out / "sub-01_longitudinal.html").read_text("utf-8")
+    later = (run.out / "sub-01_longitudinal.html").read_text(encoding="utf-8")
+    assert "T1w ses-01, FLAIR ses-02, magnitude, χ ses-01, χ ses-02." in later
 
 
 def test_all_of_it_was_expected(run):

@@ -14,6 +14,7 @@ from qsmprep.interfaces.lesion_figures import DrawLesions
 from qsmprep.interfaces.lesion_series import MatchLesions, TabulateSeries
 from qsmprep.interfaces.lesions import MeasureLesions
 from qsmprep.interfaces.longitudinal import CommonMask, MeanMap
+from qsmprep.interfaces.registration import ApplyTransforms
 from qsmprep.interfaces.shares import CarryLabels, CarryShare
 from qsmprep.workflows.participant_space import init_participant_space_wf
 from qsmprep.workflows.sharing import name_of
@@ -49,7 +50,7 @@ def connect_lesion_series(
     baseline = pe.Node(IdentityInterface(list(BASELINE)), name=f"baseline_{mark}")
     gather = {
         name: pe.Node(Merge(len(acquisitions)), name=f"lesion_{name}_{mark}")
-        for name in ("masks", "images", "chi", "r2star", "veins", "fixed", "own")
+        for name in ("masks", "images", "anatomical", "chi", "r2star", "veins", "fixed", "own")
     }
     common = pe.Node(CommonMask(), name=f"lesion_common_{mark}")
     numbered = all(one.lesions and one.lesions.numbered for one in acquisitions)
@@ -71,7 +72,7 @@ def connect_lesion_series(
         (match, save, [("regions", "labels")]),
         (table, save, [("table", "table"), ("facts", "facts")]),
     ])  # fmt: skip
-    _draw(workflow, study, series, mark, gather["chi"])
+    _draw(workflow, study, series, mark, gather)
     veins = _common_veins(workflow, series, gather, mark)
     for number, acquisition in enumerate(acquisitions, 1):
         space, carried = _carry(workflow, acquisition, baseline, home)
@@ -85,6 +86,7 @@ def connect_lesion_series(
             (space, gather["masks"], [("outputnode.trusted_mask", f"in{number}")]),
             (space, gather["chi"], [("outputnode.chi", f"in{number}")]),
             (carried["native"], gather["images"], [("resampled", f"in{number}")]),
+            (carried["anatomical"], gather["anatomical"], [("resampled", f"in{number}")]),
             (measure, gather["fixed"], [("table", f"in{number}")]),
             (workflow.get_node(f"lesions__{acquisition.name_safe}"), gather["own"], [
                 ("table", f"in{number}"),
@@ -115,15 +117,23 @@ def _common_veins(
     return found
 
 
-def _draw(workflow: pe.Workflow, study: Study, series: Series, mark: str, chi: pe.Node) -> None:
+def _draw(
+    workflow: pe.Workflow, study: Study, series: Series, mark: str, gather: Mapping[str, pe.Node]
+) -> None:
     """Add the sheet of all lesions through time."""
     sessions = [f"ses-{one.session}" for one in series.acquisitions]
-    draw = pe.Node(DrawLesions(sessions=sessions), name=f"draw_lesions_{mark}")
+    names = [
+        f"{one.lesions.shown_on} ses-{one.session}" for one in series.acquisitions if one.lesions
+    ]
+    draw = pe.Node(
+        DrawLesions(sessions=sessions, anatomical_names=names), name=f"draw_lesions_{mark}"
+    )
     keep = figure_sink(study, f"{series.stem}_space-baseline", f"keep_lesions_{mark}")
     workflow.connect([
         (workflow.get_node(f"match_{mark}"), draw, [("regions", "labels")]),
         (workflow.get_node(f"baseline_{mark}"), draw, [("magnitude", "magnitude")]),
-        (chi, draw, [("out", "chi")]),
+        (gather["anatomical"], draw, [("out", "anatomical")]),
+        (gather["chi"], draw, [("out", "chi")]),
         (workflow.get_node(f"lesion_table_{mark}"), draw, [("table", "table")]),
         (draw, keep, [("figures", "figures")]),
     ])  # fmt: skip
@@ -154,13 +164,17 @@ def _way_home(
 def _carry(
     workflow: pe.Workflow, acquisition: Acquisition, baseline: pe.Node, home: pe.Node
 ) -> tuple[pe.Workflow, dict[str, pe.Node]]:
-    """Carry maps of a session, its lesions and its veins; return who does which."""
+    """Carry maps of a session, its lesions and what shows them; return who does which."""
     mark = f"__{acquisition.name_safe}"
     r2star = len(acquisition.echo_times) > 1
     space = init_participant_space_wf(r2star=r2star, noise=False, name=f"baseline_space_wf{mark}")
     onward = pe.Node(Merge(2), name=f"onward{mark}")
+    carriers = {
+        port: CarryShare() if port == "veins" else CarryLabels() for port in _drawn(acquisition)
+    }
+    carriers["anatomical"] = ApplyTransforms(interpolation="linear")
     # The way to the T1w is empty for what was drawn on it.
-    fields = ["native", "native_to_t1w", "veins", "veins_to_t1w", "table"]
+    fields = ["table", *carriers, *(f"{port}_to_t1w" for port in carriers)]
     own = pe.Node(IdentityInterface(fields), name=f"lesions{mark}")
     workflow.connect([
         (workflow.get_node(f"transform{mark}"), onward, [("out", "in1")]),
@@ -169,9 +183,8 @@ def _carry(
         (baseline, space, [("magnitude", "inputnode.template")]),
     ])  # fmt: skip
     carried = {}
-    for port in _drawn(acquisition):
+    for port, interface in carriers.items():
         route = pe.Node(Merge(2), name=f"{port}_route{mark}")
-        interface = CarryShare() if port == "veins" else CarryLabels()
         carry = pe.Node(interface, name=f"carry_{port}{mark}")
         workflow.connect([
             (own, route, [(f"{port}_to_t1w", "in1")]),
@@ -256,9 +269,18 @@ def connect_lesion_sessions(
         workflow.connect(source, f"{lesions}.table", graph, f"{target}.table")
         to_t1w = {"FLAIR": ("flair_wf", "flair_to_t1w"),
                   "GRE": ("coregistration_wf", "gre_to_t1w")}  # fmt: skip
-        for port, image in _drawn(acquisition).items():
+        spaces = {port: image.space for port, image in _drawn(acquisition).items()}
+        for port in spaces:
             workflow.connect(source, f"{lesions}.{port}", graph, f"{target}.{port}")
-            if image.space in to_t1w:
-                part, way = to_t1w[image.space]
+        if acquisition.lesions and acquisition.lesions.flair:
+            spaces["anatomical"] = "FLAIR"
+            own = graph.get_node(f"lesions__{acquisition.name_safe}")
+            own.inputs.anatomical = str(acquisition.lesions.flair)
+        else:
+            t1w = f"{name_of(source, 'coregistration_wf')}.inputnode.t1w_brain"
+            workflow.connect(source, t1w, graph, f"{target}.anatomical")
+        for port, space in spaces.items():
+            if space in to_t1w:
+                part, way = to_t1w[space]
                 way = f"{name_of(source, part)}.outputnode.{way}"
                 workflow.connect(source, way, graph, f"{target}.{port}_to_t1w")

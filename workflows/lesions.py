@@ -238,7 +238,7 @@ def connect_lesions(workflow: pe.Workflow, study: Study, acquisition: Acquisitio
         ]),
     ])  # fmt: skip
     coregistration = workflow.get_node("coregistration_wf")
-    background = coregistration, "outputnode.t1w_brain"
+    anatomical = coregistration, "outputnode.t1w_brain"
     if given.flair:
         flair = init_flair_wf(seed=study.protocol.normalisation.seed)
         flair.inputs.inputnode.flair = str(given.flair)
@@ -248,13 +248,12 @@ def connect_lesions(workflow: pe.Workflow, study: Study, acquisition: Acquisitio
             (flair, lesions, [("outputnode.flair_to_t1w", "inputnode.flair_to_t1w")]),
             (flair, save, [("outputnode.flair_to_t1w", "flair_to_t1w")]),
         ])  # fmt: skip
-        background = lesions, "outputnode.flair"
-    name = "FLAIR" if given.flair else "T1w"
-    draw = pe.Node(DrawLesions(background_name=name), name="draw_lesions")
+        anatomical = lesions, "outputnode.flair"
+    draw = pe.Node(DrawLesions(anatomical_names=[given.shown_on]), name="draw_lesions")
     workflow.connect([
         (workflow.get_node("echoes_wf"), draw, [("outputnode.combined", "magnitude")]),
         (workflow.get_node("referencing_wf"), draw, [("outputnode.chi", "chi")]),
         (lesions, draw, [("outputnode.labels", "labels"), ("outputnode.table", "table")]),
         (draw, figure_sink(study, acquisition.stem, "keep_lesions"), [("figures", "figures")]),
     ])  # fmt: skip
-    workflow.connect(*background, draw, "background")
+    workflow.connect(*anatomical, draw, "anatomical")

@@ -106,6 +106,6 @@ def _steps_of_lesion_series(series: Series) -> list[tuple[str, str]]:
         steps += [("CarryMap", "baseline_space_wf")] * maps
         if acquisition.lesions and acquisition.lesions.veins:
             steps.append(("CarryShare", ""))
-        steps += [("CarryLabels", ""), ("MeasureLesions", "")]
+        steps += [("CarryLabels", ""), ("ApplyTransforms", ""), ("MeasureLesions", "")]
     r2star = any(len(acquisition.echo_times) > 1 for acquisition in series.acquisitions)
     return [*steps, *[("MeanMap", "")] * (1 + r2star)]

@@ -122,6 +122,11 @@ class GivenLesions:
         every = {"lesions": self.image, "veins": self.veins, "enhancing": self.enhancing}
         return {name: image for name, image in every.items() if image is not None}
 
+    @property
+    def shown_on(self) -> str:
+        """What figures show them on: the FLAIR if there is one, or the T1w."""
+        return "FLAIR" if self.flair else "T1w"
+
 
 @dataclass(frozen=True)
 class Acquisition:

@@ -22,23 +22,23 @@ from qsmprep.units import PPB_PER_PPM
 class _DrawLesionsInputSpec(BaseInterfaceInputSpec):
     labels = File(exists=True, mandatory=True, desc="number of the lesion of each voxel")
     magnitude = File(exists=True, mandatory=True, desc="magnitude of all echoes together")
-    background = File(exists=True, desc="FLAIR or T1w on the same grid")
-    background_name = traits.Str("T1w", usedefault=True, desc="which of the two")
+    anatomical = InputMultiObject(File(exists=True), desc="FLAIR or T1w images on the same grid")
+    anatomical_names = traits.List(traits.Str, usedefault=True, desc="what to call each")
     chi = InputMultiObject(File(exists=True), mandatory=True, desc="susceptibility, ppm")
     sessions = traits.List(traits.Str, usedefault=True, desc="of each, if there are several")
     table = File(exists=True, mandatory=True, desc="table of lesions")
 
 
 class DrawLesions(_Draw):
-    """Draw every lesion on the T1w or FLAIR, susceptibility of all sessions and magnitude."""
+    """Draw every lesion on T1w or FLAIR and susceptibility of all sessions, and on magnitude."""
 
     input_spec = _DrawLesionsInputSpec
 
     def _draw(self):
         columns = []
-        if isdefined(self.inputs.background):
-            name = self.inputs.background_name
-            columns.append(Column(name, load(self.inputs.background)[0], is_chi=False))
+        if isdefined(self.inputs.anatomical):
+            named = zip(self.inputs.anatomical_names, self.inputs.anatomical, strict=True)
+            columns += [Column(name, load(path)[0], is_chi=False) for name, path in named]
         columns.append(Column("magnitude", load(self.inputs.magnitude)[0], is_chi=False))
         names = [f"χ {session}" for session in self.inputs.sessions] or ["χ"]
         columns += [
