@@ -274,8 +274,7 @@ def connect_lesion_sessions(
             workflow.connect(source, f"{lesions}.{port}", graph, f"{target}.{port}")
         if acquisition.lesions and acquisition.lesions.flair:
             spaces["anatomical"] = "FLAIR"
-            own = graph.get_node(f"lesions__{acquisition.name_safe}")
-            own.inputs.anatomical = str(acquisition.lesions.flair)
+            graph.get_node(target).inputs.anatomical = str(acquisition.lesions.flair)
         else:
             t1w = f"{name_of(source, 'coregistration_wf')}.inputnode.t1w_brain"
             workflow.connect(source, t1w, graph, f"{target}.anatomical")
